@@ -1,0 +1,49 @@
+# Two commands matter: `make demo` and `make test`. Each creates what it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: demo test check format test-slow test-crash experiments bench clean
+
+demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
+	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
+
+test: $(VENV)/.dev  ## all fast tests
+	$(PYTEST) -m "not slow and not truth and not crash" tests
+
+check: $(VENV)/.dev  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix-only .
+
+test-slow: $(VENV)/.dev  ## real sandboxes, real faults
+	$(PYTEST) -m "slow and not crash" tests
+
+test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
+	$(PYTEST) -m crash tests
+
+experiments: $(VENV)/.dev  ## every shipped experiment against its own self_test
+	$(BIN)/python tests/selftest/run_experiments.py experiments/sandbox
+
+bench: $(VENV)/.dev  ## figures as ratios within one run
+	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# The demo needs the sandbox only; the tests need all of it. Both use one environment.
+$(VENV)/.demo: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,74 @@
+"""
+Every exception of ours.
+
+ChaosxError
+├── UsageError            exit 2: a file or a command line is wrong; nothing was touched
+│   └── InvalidFile       … with every problem of the file at once
+├── Refused               exit 3: not begun (lock, caps, preflight), with a reason code
+├── NoData                a probe or a formula has nothing to measure
+├── FaultFailed           a fault could not be injected, or not proven
+├── LedgerCorrupt         an undo ledger that cannot be read with certainty: DIRTY
+└── NotClean              something is not proven healed: DIRTY
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """
+    One thing wrong in a file: where, what, got, expected, then what to do.
+
+    `line` counts from 1; 0 means the whole file. `path` is like `objectives[0].target`.
+    """
+
+    file: str
+    line: int
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.text}" if self.path else f"{where}: {self.text}"
+
+
+class ChaosxError(Exception):
+    """The root of all exceptions that a user can do something about."""
+
+
+class UsageError(ChaosxError):
+    """A wrong file, flag or empty selection. Nothing was touched."""
+
+
+class InvalidFile(UsageError):
+    """A file with one or more problems; all of them are told at once."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class Refused(ChaosxError):
+    """The run was not begun. `reason` is a code of `reasons.REASONS`."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
+
+
+class NoData(ChaosxError):
+    """There is nothing to compute from; never to be read as zero."""
+
+
+class FaultFailed(ChaosxError):
+    """A fault could not be injected, or its effect was not seen in time."""
+
+
+class LedgerCorrupt(ChaosxError):
+    """A ledger with a bad frame that is not a torn tail. It is never guessed at."""
+
+
+class NotClean(ChaosxError):
+    """Something is not proven healed; the text says what and which command mends it."""
