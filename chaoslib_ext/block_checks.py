@@ -1,0 +1,146 @@
+"""What must fit together between our block, the activities of the experiment, the SLOs and the load profile."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from chaoslib_ext.activities_table import managed_kind, standing
+from chaoslib_ext.block import Block
+from chaoslib_ext.clock import format_duration, parse_duration
+from chaoslib_ext.errors import Problem
+from chaoslib_ext.file_problems import nearest
+from chaoslib_ext.loadprofile import LoadProfile
+from chaoslib_ext.quantities import shown
+from chaoslib_ext.slo import Slo
+from chaoslib_ext.yamlfile import Document, KeyPath
+
+if TYPE_CHECKING:
+    from chaoslib_ext.experiment_models import BlockModel
+
+
+def our_block(document: Document, problems: list[Problem]) -> Document | None:
+    """The part of the document that is our block; None when there is none. Near misses of its name are problems."""
+    extensions = document.data.get("extensions")
+    ours: list[int] = []
+    for at, extension in enumerate(extensions if isinstance(extensions, list) else []):
+        name = extension.get("name") if isinstance(extension, dict) else None
+        if name == "chaoslib_ext":
+            ours.append(at)
+        elif isinstance(name, str) and (name.lower() == "chaosx" or nearest(name.lower(), ["chaoslib_ext"])):
+            text = f"got {shown(name)}; did you mean `chaoslib_ext`? Chaos Toolkit would ignore this block"
+            problems.append(document.problem(("extensions", at, "name"), text))
+    problems += [document.problem(("extensions", at), "a second block called `chaoslib_ext`; keep one") for at in ours[1:]]
+    return document.part(("extensions", ours[0])) if ours else None
+
+
+def method_names(document: Document) -> list[str]:
+    """The names of the method's activities, as far as they have one."""
+    method = document.data.get("method")
+    found = [one.get("name") for one in method if isinstance(one, dict)] if isinstance(method, list) else []
+    return [name for name in found if isinstance(name, str)]
+
+
+def block_problems(model: BlockModel, part: Document, document: Document, slos: list[Slo] | None, load: LoadProfile | None) -> list[Problem]:
+    """Names in the block that name nothing. `slos` None: they could not be read, so names of SLOs are not checked."""
+    names = method_names(document)
+    found = [_unknown(part, ("faults", name), name, names, "activity of the method") for name in model.faults]
+    if model.rto and model.rto.from_ is not None:
+        found.append(_unknown(part, ("rto", "from"), model.rto.from_, names, "activity of the method"))
+    for at, rule in enumerate(model.stop):
+        if rule.no_data is None:
+            found.append(part.problem(("stop", at), "`no_data` is missing; write `{no_data: 5s}`"))
+    if slos is not None:
+        known = [slo.name for slo in slos]
+        found += [_unknown(part, where, name, known, "SLO") for where, name in _slo_names(model)]
+        used = {name for _, name in _slo_names(model)} if not model.rto or model.rto.slos else set(known)  # an RTO without `slos` means all
+        found += _selection_problems([slo for slo in slos if slo.name in used], load, part)
+        found += _step_problems(slos, load)
+    return [problem for problem in found if problem is not None]
+
+
+def _slo_names(model: BlockModel) -> list[tuple[KeyPath, str]]:
+    named: list[tuple[KeyPath, str]] = [(("objectives", at, "slo"), one.slo) for at, one in enumerate(model.objectives)]
+    if model.rto:
+        named += [(("rto", "slos", at), name) for at, name in enumerate(model.rto.slos or [])]
+    if model.budget:
+        named.append((("budget", "slo"), model.budget.slo))
+    return named
+
+
+def _unknown(part: Document, path: KeyPath, name: str, known: Collection[str], what: str) -> Problem | None:
+    """The problem that nothing is called `name`, or None."""
+    if name in known:
+        return None
+    near = nearest(name, known)
+    hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(known)) or 'none'}"
+    return part.problem(path, f"no {what} is called {shown(name)}; {hint}")
+
+
+def _selection_problems(slos: list[Slo], load: LoadProfile | None, part: Document) -> list[Problem | None]:
+    """Promised SLOs that select nothing of the load profile; a locustfile's names are not known beforehand."""
+    if load is None or not load.journeys:
+        return []
+    journeys = {journey.name for journey in load.journeys}
+    steps = {step.name for journey in load.journeys for step in journey.steps}
+    found: list[Problem | None] = []
+    for slo in slos:
+        known = journeys if slo.sli.select_class == "journey" else steps
+        if slo.sli.select_name is not None and slo.sli.select_name not in known:
+            near = nearest(slo.sli.select_name, journeys | steps)
+            hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(journeys | steps))}"
+            text = f"SLO {slo.name} ({slo.source}) selects the {slo.sli.select_class} {slo.sli.select_name!r}, which the load profile has not; {hint}"
+            found.append(part.problem(("slos",), text))
+    return found
+
+
+def _step_problems(slos: list[Slo], load: LoadProfile | None) -> list[Problem | None]:
+    """Steps whose `slo` names none, or one that looks at something else."""
+    by_name = {slo.name: slo for slo in slos}
+    found: list[Problem | None] = []
+    for at, journey in enumerate(load.journeys if load else ()):
+        for number, step in enumerate(journey.steps):
+            where = f"journeys[{at}].steps[{number}].slo"
+            slo = by_name.get(step.slo or "")
+            if load and step.slo is not None and slo is None:
+                found.append(Problem(load.source, 0, where, f"no SLO is called {shown(step.slo)}; there are: {', '.join(sorted(by_name)) or 'none'}"))
+            elif load and slo is not None and (slo.sli.select_class, slo.sli.select_name) not in (("step", step.name), ("step", None)):
+                text = f"SLO {slo.name} selects {slo.sli.select_name!r}, not this step {step.name!r}; select the step in {slo.source}"
+                found.append(Problem(load.source, 0, where, text))
+    return found
+
+
+def block_warnings(block: Block, document: Document) -> list[str]:
+    """What will keep the run from a clear verdict, known before it begins."""
+    method = [one for one in document.data.get("method") or [] if isinstance(one, dict)]
+    found: list[str] = []
+    for activity in method:
+        name = str(activity.get("name"))
+        duration_s = _held_s(activity)
+        wanted_s = block.rto.objective_s + block.windows.stable_s if block.rto else 0.0
+        if block.rto and duration_s is not None and duration_s < wanted_s:
+            found.append(
+                f"HELD_SHORTER_THAN_RTO: {name!r} is held for {format_duration(duration_s)}, shorter than rto.objective + windows.stable"
+                f" = {format_duration(wanted_s)}; recovery after its removal would decide nothing"
+            )
+        neutral = name in block.faults and block.faults[name].neutral
+        if "ref" not in activity and standing(activity) == "unmanaged" and not neutral:
+            found.append(f"UNMANAGED_ACTION: {name!r} has no undo, effect and removal that chaosx can vouch for; it can never lead to PASS")
+    if not block.objectives and block.rto is None and not document.data.get("steady-state-hypothesis"):
+        found.append("NO_OBJECTIVE: nothing is promised, so nothing can be judged; add `objectives`, `rto` or a steady-state hypothesis")
+    if (block.objectives or block.rto) and block.load is None:
+        found.append("NO_DATA: objectives are promised, but there is no `load`, so nothing measures them")
+    return found
+
+
+def _held_s(activity: dict[str, object]) -> float | None:
+    """The duration of a held fault of ours in seconds, where the file says it in plain text."""
+    provider = activity.get("provider")
+    arguments = provider.get("arguments") if isinstance(provider, dict) else None
+    duration = arguments.get("duration") if isinstance(arguments, dict) else None
+    if managed_kind(activity) != "held" or not isinstance(duration, str):
+        return None
+    try:
+        return parse_duration(duration)
+    except (ValueError, OverflowError):
+        return None

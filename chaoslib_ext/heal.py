@@ -1,0 +1,240 @@
+"""
+Taking faults back: one readable table from the handler's name in the ledger to the function that undoes it.
+
+A handler makes one attempt; what goes around it (tries, backoff, deadline, records) is `Healing`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shlex
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from chaoslib_ext import children, state
+from chaoslib_ext.errors import LedgerCorrupt
+from chaoslib_ext.ledger import FINAL, Entry, Frame, Ledger, Step, Target, entries, salvage
+from chaoslib_ext.process import undo
+
+SETTLE_S = 0.5  # a request of a process that was killed lies in a socket's buffer for less than this
+LOCK_S = 10.0  # how long the last heal waits until nobody can inject
+
+
+HANDLERS: dict[str, Callable[[Entry], Step]] = {
+    "process.thaw": undo.thaw,
+    "process.open_link": undo.open_link,
+    "process.release_zone": undo.release_zone,
+}
+REMOTE = frozenset({"process.open_link", "process.release_zone"})  # a request in flight can land after its sender died
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long and how often: the first pause and the deadline, both in seconds."""
+
+    base_s: float = 0.2
+    deadline_s: float = 120.0
+    ceiling_s: float = 5.0
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Patience:
+        """What the environment of the run says under `retry`, from its spec.json; our defaults where it says nothing."""
+        try:
+            retry = state.read_json(folder / state.SPEC).get("environment", {}).get("retry") or {}
+            return cls(float(retry.get("base_s", cls().base_s)), float(retry.get("deadline_s", cls().deadline_s)))
+        except (OSError, AttributeError, TypeError, ValueError):
+            return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is not proven healed. `command` is what a person types next."""
+
+    run: str
+    fault: str
+    target: str
+    handler: str
+    rec: str
+    error: str
+    command: str
+
+
+@dataclass(slots=True)
+class _Work:
+    entry: Entry
+    begun_s: float
+    tries: int = 0
+    due_s: float = 0.0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class Healing:
+    """
+    The heal of any number of entries, in passes that never wait: newest first, going on past failures.
+
+    `add` takes entries on, `step` makes one attempt for each that is due. `left` is what was given up, until
+    it is taken on again. `final` says that nothing can inject any more. A ledger that cannot be written does
+    not keep anything from being healed, but nothing counts as healed that it does not say.
+    """
+
+    ledger: Ledger
+    patience: Patience = Patience()
+    final: bool = False
+    left: dict[tuple[str, str, str], Left] = field(default_factory=dict)
+    work: list[_Work] = field(default_factory=list)
+
+    def add(self, found: Iterable[Entry]) -> None:
+        """Takes on entries that are not under way yet."""
+        known = {item.entry.key for item in self.work}
+        now_s = time.monotonic()
+        self.work += [_Work(entry, now_s) for entry in found if entry.key not in known]
+        self.work.sort(key=lambda item: -item.entry.seq)
+
+    def busy(self, fault: str | None = None) -> bool:
+        """Whether anything (of one fault) is still under way."""
+        return any(fault in (None, item.entry.fault) for item in self.work)
+
+    def step(self) -> None:
+        """One attempt for each entry that is due."""
+        for item in list(self.work):
+            if time.monotonic() >= item.due_s:
+                self._attempt(item)
+
+    def _attempt(self, item: _Work) -> None:
+        if not (item.tries and item.error == "settling"):
+            self._say(item.entry, "UNDO_TRY", item.error)
+        item.tries += 1
+        step = _one_try(item.entry)
+        if step.rec == "UNDONE" and self._may_still_land(item):
+            step = Step("RETRY", "settling")
+        if step.rec == "RETRY" and (step.why == "settling" or time.monotonic() - item.begun_s < self.patience.deadline_s):
+            self._later(item, step.why)
+        else:
+            self._finish(item, Step("STUCK", step.why) if step.rec == "RETRY" else step)
+
+    def _may_still_land(self, item: _Work) -> bool:
+        return not item.entry.settled and item.entry.handler in REMOTE and time.monotonic() - item.begun_s < SETTLE_S
+
+    def _later(self, item: _Work, why: str) -> None:
+        pause_s = min(self.patience.base_s * 2 ** min(item.tries - 1, 16), self.patience.ceiling_s)
+        item.error = why
+        item.due_s = time.monotonic() + (0.05 if why == "settling" else pause_s * random.uniform(0.5, 1.0))
+
+    def _finish(self, item: _Work, step: Step) -> None:
+        note = FINAL if self.final and step.rec == "UNDONE" else step.why
+        problem = self._say(item.entry, step.rec, note)
+        out_of_time = isinstance(problem, LedgerCorrupt) or time.monotonic() - item.begun_s >= self.patience.deadline_s
+        if problem is not None and not out_of_time:
+            return self._later(item, f"{step.rec} could not be recorded: {problem}")
+        self.work.remove(item)
+        self.left.pop(item.entry.key, None)
+        if problem is not None:
+            self.left[item.entry.key] = left(self.ledger, item.entry, step.rec, f"{step.rec} could not be recorded: {problem}")
+        elif step.rec in ("STUCK", "CONFLICT"):
+            self.left[item.entry.key] = left(self.ledger, item.entry, step.rec, step.why)
+
+    def _say(self, entry: Entry, rec: str, note: str) -> Exception | None:
+        frame = Frame(entry.fault, rec, entry.handler, entry.target, entry.ours, entry.prior, entry.kind, entry.expires_ns, None, note)
+        try:
+            self.ledger.append(frame)
+            return None
+        except (OSError, LedgerCorrupt) as error:
+            print(f"heal: {rec} of {entry.fault}: {error}", file=sys.stderr, flush=True)
+            return error
+
+
+def _one_try(entry: Entry) -> Step:
+    handler = HANDLERS.get(entry.handler)
+    if handler is None:
+        return Step("STUCK", f"no handler is called {entry.handler!r} in this release")
+    try:
+        return handler(entry)
+    except Exception as error:  # whatever went wrong with one target, the others must still be healed
+        return Step("RETRY", f"{type(error).__name__}: {error}")
+
+
+def left(ledger: Ledger, entry: Entry, rec: str, error: str) -> Left:
+    """What to say about an entry that is not proven healed, with the command that goes on from here."""
+    run = ledger.path.parent.name
+    command = f"chaosx recover --run {shlex.quote(run)}"
+    if rec == "CONFLICT":
+        command += f" --accept {shlex.quote(entry.fault)}"
+    return Left(run, entry.fault, f"{entry.target.kind} {entry.target.name} ({entry.target.uid})", entry.handler, rec, error, command)
+
+
+def heal_entry(entry: Entry, ledger: Ledger, patience: Patience = Patience()) -> Left | None:
+    """Heals one entry, waiting at most until the deadline; None when it is proven undone or gone."""
+    healing = Healing(ledger, patience)
+    healing.add([entry])
+    finish(healing)
+    return healing.left.get(entry.key)
+
+
+def finish(healing: Healing) -> None:
+    """Goes on until nothing is under way."""
+    while healing.busy():
+        healing.step()
+        time.sleep(0.01 if healing.busy() else 0)  # the pause between attempts
+
+
+def heal_run(folder: Path, names: Collection[str] | None, patience: Patience) -> list[Left]:
+    """
+    The last heal of a run; what is left is returned, nothing when the run is clean.
+
+    First the recorded children `names` (None: all) are killed and heal.lock is taken exclusively, so nothing
+    can inject any more. Then everything pending is healed, and what had never been settled is looked at once
+    more. A corrupt ledger is healed as far as it can be read, and stays dirty.
+    """
+    ledger = Ledger.of_run(folder)
+    alive = children.kill_recorded(folder, names)
+    lock = state.take_heal_lock(folder, True, LOCK_S)
+    try:
+        found = _heal_all(ledger, patience)
+    finally:
+        if lock is not None:
+            os.close(lock)
+    if lock is None or alive:
+        who = ", ".join(alive) or "a process"
+        nobody = Entry("", "", Target(kind="lock", name=state.HEAL_LOCK), {}, {}, "held", 0, "", 0)
+        found.append(left(ledger, nobody, "STUCK", f"{who} could still inject: it holds heal.lock or cannot be killed"))
+    return found
+
+
+def _heal_all(ledger: Ledger, patience: Patience) -> list[Left]:
+    frames, corrupt = frames_of(ledger)
+    healing = Healing(ledger, patience, final=True)
+    healing.add(entry for entry in entries(frames) if entry.pending or _unsettled(entry))
+    finish(healing)
+    found = list(healing.left.values())
+    if corrupt:
+        nobody = Entry("", "", Target(kind="ledger", name=ledger.path.name), {}, {}, "held", 0, "", 0)
+        return [*found, replace(left(ledger, nobody, "STUCK", corrupt), command=f"look at the targets that {ledger.path} names")]
+    seen = {item.fault for item in found}
+    drop_markers(entry for entry in entries(frames) if entry.fault not in seen)
+    return found
+
+
+def _unsettled(entry: Entry) -> bool:
+    return entry.kind == "held" and not entry.settled and entry.rec in ("UNDONE", "GONE") and entry.handler in HANDLERS
+
+
+def frames_of(ledger: Ledger) -> tuple[list[Frame], str]:
+    """The frames of a ledger; of a corrupt one what can be read, and what is wrong with it."""
+    try:
+        return list(ledger.read().frames), ""
+    except LedgerCorrupt as error:
+        return salvage(ledger.path), str(error)
+
+
+def drop_markers(healed: Iterable[Entry]) -> None:
+    """Removes the marker files in the target of faults that are wholly taken back; a marker that is gone is fine."""
+    for marker in {str(entry.ours["marker"]) for entry in healed if entry.ours.get("marker")}:
+        path = Path(marker)
+        if path.parent.name == "markers" and path.suffix == ".json":  # never anything but our own kind of file
+            path.unlink(missing_ok=True)
+

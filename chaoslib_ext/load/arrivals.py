@@ -1,0 +1,170 @@
+"""One arrival: a journey run step by step, and every sample that comes of it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+
+from chaoslib_ext.clock import monotonic_ns
+from chaoslib_ext.load.client import Door, Exchange
+from chaoslib_ext.load.journeys import Answer, JourneyPlan, StepPlan, Unusable, judge
+from chaoslib_ext.load.recorder import Recorder
+from chaoslib_ext.load.spec import LoadSpec, SliRule
+from chaoslib_ext.timeline import Outcome
+
+_GENERATOR_TALK = 20  # tracebacks printed; all of them are rows
+
+
+@dataclass(slots=True)
+class Flight:
+    """
+    An arrival between its release and its rows.
+
+    `begin_ns` is the intended start of the step it is in, `sent_ns` when that was sent (None: not yet);
+    `limit_ns` is when it is overdue.
+    """
+
+    number: int
+    journey: JourneyPlan
+    intended_ns: int
+    drawn: str
+    limit_ns: int
+    begin_ns: int
+    sent_ns: int | None = None
+    first_sent_ns: int | None = None
+    step: StepPlan | None = None
+    greenlet: Any = None
+
+
+class Limits:
+    """How long a journey or a step may be in flight before it counts as bad: its tightest SLI limit, else its timeout."""
+
+    def __init__(self, slis: tuple[SliRule, ...]) -> None:
+        self._slis = slis
+
+    def ns(self, name: str, class_: str, timeout_s: float) -> int:
+        """Nanoseconds for one name of a class."""
+        limits = [s.max_latency_ms for s in self._slis if s.select_class == class_ and s.select_name in (None, name) and s.max_latency_ms is not None]
+        return int(min([limit / 1000 for limit in limits] + [timeout_s]) * 1e9)
+
+
+class Arrivals:
+    """Runs arrivals, each in a greenlet of its own, and keeps those in flight."""
+
+    def __init__(self, spec: LoadSpec, door: Door, recorder: Recorder) -> None:
+        self.in_flight: dict[int, Flight] = {}
+        self._spec, self._door, self._recorder = spec, door, recorder
+        self._limits = Limits(spec.slis)
+        self._cached: dict[tuple[str, str], int] = {}
+        self._talk = 0
+
+    def release(self, number: int, journey: JourneyPlan, intended_ns: int, drawn: str) -> None:
+        """Starts an arrival."""
+        limit_ns = intended_ns + self._limit_ns(journey.name, "journey", journey.timeout_s)
+        flight = self.in_flight[number] = Flight(number, journey, intended_ns, drawn, limit_ns, intended_ns)
+        flight.greenlet = gevent.spawn(self._run, flight)
+
+    def drop(self, journey: JourneyPlan, intended_ns: int) -> None:
+        """Records an arrival that is never sent."""
+        now_ns = monotonic_ns()
+        self._recorder.add(self._recorder.endpoint(journey.name, "", "journey"), intended_ns, now_ns, now_ns, Outcome.NOT_SENT)
+
+    def overdue(self, now_ns: int) -> int:
+        """How many are in flight longer than their limit."""
+        return sum(flight.limit_ns < now_ns for flight in self.in_flight.values())
+
+    def abandon(self) -> None:
+        """Ends what is still in flight: UNFINISHED where it was sent, NOT_SENT where it was not."""
+        now_ns = monotonic_ns()
+        left, self.in_flight = list(self.in_flight.values()), {}
+        for flight in left:
+            outcome = Outcome.NOT_SENT if flight.first_sent_ns is None else Outcome.UNFINISHED
+            self._end(flight, now_ns, outcome, "")
+        gevent.killall([flight.greenlet for flight in left])
+
+    def _run(self, flight: Flight) -> None:
+        try:
+            outcome, zone, end_ns = self._journey(flight)
+        except gevent.GreenletExit:
+            return  # abandoned: its rows are written
+        except Exception:  # an error of ours must end as a row and a line, never in silence
+            self._complain(flight)
+            outcome, zone, end_ns = Outcome.GENERATOR, "", monotonic_ns()
+        self._end(flight, end_ns, outcome, zone)
+        self.in_flight.pop(flight.number, None)
+
+    def _journey(self, flight: Flight) -> tuple[Outcome, str, int]:
+        session = self._door.session()
+        values = {"arrival": str(flight.number), "random": flight.drawn}
+        got = Exchange(Outcome.OK, "", flight.intended_ns)
+        for plan in flight.journey.steps:
+            flight.step, flight.sent_ns = plan, None
+            flight.limit_ns = min(flight.limit_ns, flight.begin_ns + self._limit_ns(plan.step.name, "step", plan.step.timeout_s))
+            got = self._step(flight, plan, session, values)
+            if got.outcome is not Outcome.OK:
+                break
+            flight.step = None  # its row is written
+            flight.begin_ns = got.end_ns
+            flight.limit_ns = flight.intended_ns + self._limit_ns(flight.journey.name, "journey", flight.journey.timeout_s)
+        return got.outcome, got.zone, got.end_ns
+
+    def _step(self, flight: Flight, plan: StepPlan, session: Any, values: dict[str, str]) -> Exchange:
+        try:
+            request = plan.request(values)
+        except Unusable as unusable:
+            now_ns = monotonic_ns()
+            flight.step = None  # never sent: no row of its own
+            return Exchange(unusable.outcome, "", now_ns)
+        step, url = plan.step, self._spec.base_url + request.path
+
+        def verdict(answer: Answer) -> Outcome:
+            return judge(step, url, answer, self._spec.hosts, values)
+
+        self._sends(flight)
+        got = self._door.exchange(session, step, request, verdict)
+        assert flight.sent_ns is not None
+        self._recorder.add(self._number(step.name, got.zone, "step"), flight.begin_ns, flight.sent_ns, got.end_ns, got.outcome)
+        flight.step = None
+        return got
+
+    def _sends(self, flight: Flight) -> None:
+        flight.sent_ns = monotonic_ns()
+        if flight.first_sent_ns is None:
+            flight.first_sent_ns = flight.sent_ns
+            self._recorder.sent(flight.intended_ns, flight.sent_ns)
+
+    def _end(self, flight: Flight, end_ns: int, outcome: Outcome, zone: str) -> None:
+        if flight.step is not None and flight.sent_ns is not None:  # it ended inside a step
+            self._recorder.add(self._number(flight.step.step.name, "", "step"), flight.begin_ns, flight.sent_ns, end_ns, outcome)
+        sent_ns = end_ns if flight.first_sent_ns is None else flight.first_sent_ns
+        self._recorder.add(self._number(flight.journey.name, zone, "journey"), flight.intended_ns, sent_ns, end_ns, outcome)
+
+    def _complain(self, flight: Flight) -> None:
+        self._talk += 1
+        if self._talk <= _GENERATOR_TALK:
+            print(f"load child: arrival {flight.number} ({flight.journey.name}) failed inside the generator:\n{traceback.format_exc()}", file=sys.stderr)
+
+    def _number(self, name: str, zone: str, class_: str) -> int:
+        return self._recorder.endpoint(name, zone, class_)
+
+    def _limit_ns(self, name: str, class_: str, timeout_s: float) -> int:
+        key = (name, class_)
+        found = self._cached.get(key)
+        if found is None:
+            found = self._cached[key] = self._limits.ns(name, class_, timeout_s)
+        return found
+
+
+def in_flight_cap(peak_rate: float, timeout_s: float, ceiling: int) -> int:
+    """
+    How many arrivals may be in flight: what the profile needs when every answer takes its full timeout, and a fifth more.
+
+    With less, an outage would turn the open model into a closed one.
+    """
+    return min(int(peak_rate * timeout_s * 1.2) + 50, ceiling)
+
+

@@ -1,0 +1,86 @@
+"""
+The way back from what a fault does to local processes: one function for each handler of the ledger.
+
+Each makes one attempt: it reads, strips only what is ours, and reads again. Undoing twice, or undoing what
+never happened, changes nothing; what somebody else set meanwhile stays.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from chaoslib_ext.errors import FaultFailed
+from chaoslib_ext.ledger import Entry, Step
+from chaoslib_ext.process.client import control, parse_uid, process_state, signal_uid, uid_alive
+
+CALL_S = 2.0  # one question to a control socket; on one machine it takes a millisecond
+
+
+def thaw(entry: Entry) -> Step:
+    """Continues a frozen process, if exactly that incarnation still runs; proven by its state, read again."""
+    pid = parse_uid(entry.target.uid)[1]
+    if not uid_alive(entry.target.uid) or not signal_uid(entry.target.uid, signal.SIGCONT):
+        return Step("GONE", "that incarnation has ended")
+    return Step("RETRY", "still stopped after SIGCONT") if process_state(pid) in ("T", "t") else Step("UNDONE")
+
+
+def open_link(entry: Entry) -> Step:
+    """Clears a zone's link if the owner on it is ours; proven by its status, read again."""
+
+    def owner_and_mode() -> tuple[Any, Any]:
+        status = _ask(entry, {"op": "status"})
+        return status.get("owner"), status.get("mode")
+
+    return _strip(entry, owner_and_mode, {"op": "clear", "owner": entry.ours["owner"]}, "pass")
+
+
+def release_zone(entry: Entry) -> Step:
+    """Lets the keeper restart the replicas of a zone, if the hold is ours; proven by its status, read again."""
+
+    def holder() -> tuple[Any, Any]:
+        zones = _ask(entry, {"op": "status"}).get("zones", {})
+        return zones.get(entry.ours["zone"], {}).get("held_by"), None
+
+    return _strip(entry, holder, {"op": "release", "zone": entry.ours["zone"], "owner": entry.ours["owner"]}, None)
+
+
+class _OtherIdentity(Exception):
+    """Another sandbox answers where ours was: what we changed has gone with ours."""
+
+
+def _ask(entry: Entry, request: dict[str, Any]) -> dict[str, Any]:
+    reply = control(entry.ours["control"], request, CALL_S)
+    if reply.get("identity") != entry.target.identity:
+        raise _OtherIdentity(f"{reply.get('identity')} answers there now")
+    return reply
+
+
+def _strip(entry: Entry, look: Callable[[], tuple[Any, Any]], undo: dict[str, Any], clean_mode: Any) -> Step:
+    try:
+        owner, _ = look()
+        if owner == entry.ours["owner"]:
+            _ask(entry, undo)
+        owner, mode = look()
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        return Step("GONE", f"nobody answers there any more ({error})") if _keeper_gone(entry) else Step("RETRY", str(error))
+    except _OtherIdentity as error:
+        return Step("GONE", str(error))
+    except FaultFailed as error:
+        return Step("RETRY", str(error))  # refused: the owner has just changed; the next look says to what
+    if owner is None:
+        return Step("UNDONE") if mode == clean_mode else Step("CONFLICT", f"nobody owns it, but its mode is {mode}, not {clean_mode}")
+    if owner == entry.ours["owner"]:
+        return Step("RETRY", "still in force after it was taken back")
+    return Step("CONFLICT", f"it belongs to {owner} now")
+
+
+def _keeper_gone(entry: Entry) -> bool:
+    """Whether the keeper has ended too: a link or a hold lives in memory and ends with it."""
+    try:
+        return control(entry.ours.get("keeper", entry.ours["control"]), {"op": "status"}, CALL_S).get("identity") != entry.target.identity
+    except (FileNotFoundError, ConnectionRefusedError):
+        return True
+    except (OSError, FaultFailed):
+        return False

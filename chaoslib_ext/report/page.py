@@ -1,0 +1,74 @@
+"""The page: sections in their order, put into one file. The one door to jinja2."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+
+import jinja2
+
+from chaoslib_ext import __version__
+from chaoslib_ext.report.facts import Facts
+from chaoslib_ext.report.sections import Section, evidence, faults, objectives, recovery, timeline, verdict
+from chaoslib_ext.report.signs import accent_class
+from chaoslib_ext.report.svg import Svg, hatch, tag
+from chaoslib_ext.report.words import Prose, clean
+
+SECTIONS: tuple[Callable[[Facts], Section | None], ...] = (
+    verdict.section,
+    objectives.section,
+    timeline.section,
+    recovery.section,
+    faults.section,
+    evidence.section,
+)
+
+
+def draw(facts: Facts) -> str:
+    """The HTML of a run: the same bytes for the same facts."""
+    css = files("chaoslib_ext.report").joinpath("report.css").read_text(encoding="utf-8")
+    sections = [section for make in SECTIONS if (section := make(facts)) is not None]
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=Prose(f"{clean(facts.verdict, 20)} · {facts.title}"),
+            heading=facts.title,
+            crumbs=_crumbs(facts),
+            css=Svg(css),
+            policy=Svg(f"default-src 'none'; style-src '{_hash(css)}'; base-uri 'none'; form-action 'none'"),
+            accent=accent_class(facts.verdict, bool(facts.control)),
+            patterns=tag("defs", {}, hatch("fault", "#ecd29a", 8, 2), hatch("maybe", "#0072b2", 6, 4, "maybe")),
+            sections=sections,
+            version=__version__,
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("chaoslib_ext.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+        auto_reload=False,
+    )
+
+
+def _finalize(value: object) -> object:
+    """The last gate of every printed value: markup of ours passes, our prose is escaped, all else is cleaned and capped too."""
+    return value if hasattr(value, "__html__") or isinstance(value, Prose) else clean(value)
+
+
+def _hash(css: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+
+
+def _crumbs(facts: Facts) -> list[str]:
+    services = sorted({str(row.get("service")) for row in facts.plan.get("resolved") or [] if row.get("service")})
+    name = (facts.header.get("env") or {}).get("name")
+    return [clean(part, 80) for part in [", ".join(services), name, facts.result.get("run")] if part]

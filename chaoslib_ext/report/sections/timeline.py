@@ -1,0 +1,129 @@
+"""What clients saw, second by second, under the faults; and what happened when."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from chaoslib_ext.report import plots
+from chaoslib_ext.report.charts import Band
+from chaoslib_ext.report.chronicle import Entry, chronicle
+from chaoslib_ext.report.facts import NS, Facts, Json, Promise
+from chaoslib_ext.report.moments import utc
+from chaoslib_ext.report.rail import Phase, rail
+from chaoslib_ext.report.scale import Span
+from chaoslib_ext.report.sections import Section
+from chaoslib_ext.report.series import Slice, slices
+from chaoslib_ext.report.words import NBSP, Prose, at, clean, count, millis, number, percent
+
+_MOST_GROUPS = 3  # pairs of charts; more SLOs than that are in the objectives table only
+_MOST_TABLE_ROWS = 60
+_TABLE_STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Samples that one or more SLOs look at together."""
+
+    noun: str
+    endpoints: frozenset[int]
+    promises: tuple[Promise, ...]
+
+
+def section(facts: Facts) -> Section:
+    """The timeline; a run without load keeps the rail and the list of events."""
+    span = Span(0.0, math.floor(facts.end_s()) + 1)  # a sample at the very end belongs to the second that begins there
+    bands = _bands(facts, span)
+    entries = chronicle(facts.events)
+    picture = rail(span, phases(facts, span), [band for band in bands if band.kind == "fault"], entries, _rail_label(facts))
+    drawn, table = _charts(facts, span, bands)
+    data = {"rail": picture, "charts": drawn, "table": table, "entries": [_line(facts, entry) for entry in entries], "hidden": _hidden(facts)}
+    return Section("timeline", "Timeline", "timeline.html.j2", data)
+
+
+def _bands(facts: Facts, span: Span) -> list[Band]:
+    warmup = facts.window("warmup")
+    aside = [Band(warmup[0], warmup[1], "aside")] if warmup and warmup[1] > warmup[0] else []
+    return aside + [Band(start_s, end_s, "fault", text) for start_s, end_s, text in _faults(facts, span)]
+
+
+def _faults(facts: Facts, span: Span) -> list[tuple[float, float, str]]:
+    found = []
+    for fault in facts.faults:
+        effect, removed = fault.get("effect"), fault.get("removed")
+        if effect:
+            end_s = removed[1] / NS if removed else span.end_s
+            found.append((effect[1] / NS, max(end_s, effect[1] / NS), clean(fault.get("name", ""), 120)))
+    return found
+
+
+def phases(facts: Facts, span: Span) -> list[Phase]:
+    """The phases of the run from its events; one without an end lasts to the end of the run."""
+    begun: dict[str, float] = {}
+    done: list[Phase] = []
+    for event in facts.events:
+        if event.get("kind") != "phase":
+            continue
+        name, t_s = clean(event.get("name", ""), 40), event.get("t_ns", 0) / NS
+        if event.get("state") == "start":
+            begun[name] = t_s
+        elif name in begun:
+            done.append(Phase(name, begun.pop(name), t_s))
+    return sorted(done + [Phase(name, t_s, span.end_s) for name, t_s in begun.items()], key=lambda phase: phase.start_s)
+
+
+def _rail_label(facts: Facts) -> str:
+    return f"Phases of the run, {count(len(facts.faults), 'fault')} and the numbered events of the list below, over time."
+
+
+def _groups(facts: Facts) -> list[_Group]:
+    chosen: dict[tuple[str | None, str], list[Promise]] = {}
+    for promise in facts.promises:
+        chosen.setdefault((promise.of, promise.kind), []).append(promise)
+    groups = [_Group(_noun(of, kind), facts.indexes(of, kind), tuple(promises)) for (of, kind), promises in chosen.items()]
+    return [group for group in groups if group.endpoints] or [_Group(_noun(None, facts.arrival_kind), facts.journeys, ())]
+
+
+def _noun(of: str | None, kind: str) -> str:
+    plural = "journeys" if kind == "journey" else "requests"
+    return f"{clean(of, 60)} {plural}" if of else f"all {plural}"
+
+
+def _hidden(facts: Facts) -> int:
+    return max(0, len(_groups(facts)) - _MOST_GROUPS)
+
+
+def _charts(facts: Facts, span: Span, bands: list[Band]) -> tuple[list[plots.Figure], Json]:
+    if not len(facts.rows):
+        return [], {}
+    end_s = int(span.end_s)
+    figures: list[plots.Figure] = []
+    for group in _groups(facts)[:_MOST_GROUPS]:
+        found = slices(facts.rows, group.endpoints, 0, end_s)
+        figures += [plots.availability(span, found, group.noun, group.promises, bands), plots.latency(span, found, group.noun, group.promises, bands)]
+    journeys = facts.journeys
+    found = slices(facts.rows, journeys, 0, end_s)
+    figures.append(plots.rates(span, found, bands))
+    step_s = max(1, math.ceil(end_s / 450))
+    figures.append(plots.errors(span, found if step_s == 1 else slices(facts.rows, journeys, 0, end_s, step_s), step_s, bands))
+    return figures, _table(facts, journeys, end_s)
+
+
+def _table(facts: Facts, journeys: frozenset[int], end_s: int) -> Json:
+    step_s = next((step for step in _TABLE_STEPS_S if end_s / step <= _MOST_TABLE_ROWS), math.ceil(end_s / _MOST_TABLE_ROWS))
+    found = slices(facts.rows, journeys, 0, end_s, step_s)
+    return {"step_s": step_s, "rows": [_table_row(piece, step_s) for piece in found if piece.offered or piece.completed]}
+
+
+def _table_row(piece: Slice, step_s: int) -> list[str]:
+    share = piece.availability
+    quantiles = [piece.percentile_ms(p) for p in (0.5, 0.95, 0.99)]
+    rates = [number(round(n / step_s, 1)) for n in (piece.offered, piece.completed)]
+    counts = [number(n) for n in (piece.good, piece.bad, piece.unknown)]
+    shown = [millis(q).removesuffix(f"{NBSP}ms") if q is not None else "–" for q in quantiles]
+    return [f"{piece.start_s:g}–{piece.start_s + step_s:g}", *counts, percent(share) if share is not None else "–", *shown, *rates]
+
+
+def _line(facts: Facts, entry: Entry) -> tuple[Entry, str, str]:
+    full = utc(facts.header, entry.t_ns)
+    return entry, Prose(at(entry.t_ns)), full.split(" ")[-1].replace(f"{NBSP}UTC", "")

@@ -1,0 +1,154 @@
+"""The first screen: the word, the sentence, why, whether the environment is clean, whether the fault was real, six numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from chaoslib_ext.reasons import REASONS, Reason
+from chaoslib_ext.report.facts import Facts, seen_uids
+from chaoslib_ext.report.findings import WINDOWS, Row, measured, row
+from chaoslib_ext.report.moments import utc
+from chaoslib_ext.report.sections import Section
+from chaoslib_ext.report.sentences import sentence
+from chaoslib_ext.report.series import slices
+from chaoslib_ext.report.signs import sign
+from chaoslib_ext.report.svg import Svg, ticked
+from chaoslib_ext.report.words import Prose, at, between, bracket, clean, count, millis, number, percent, seconds, whole
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number, what it is, what was promised, and the word of its finding (empty where nothing was promised)."""
+
+    name: str
+    value: str
+    note: str
+    outcome: str = ""
+
+
+def section(facts: Facts) -> Section:
+    """The verdict block; every run has one."""
+    result = facts.result
+    data = {
+        "verdict": facts.verdict,
+        "sign": sign(facts.verdict, bool(facts.control)),
+        "control": facts.control,
+        "sentence": sentence(facts),
+        "reasons": [_reason(str(code)) for code in result.get("reasons") or []],
+        "clean": _clean(facts),
+        "proofs": [_proof(facts, fault) for fault in facts.faults],
+        "notices": [clean(text) for text in result.get("notices") or []],
+        "tiles": [tile for tile in _tiles(facts) if tile][:6],
+        "expected": _expected(facts),
+        "exit_code": result.get("exit_code"),
+    }
+    return Section("verdict", "Verdict", "verdict.html.j2", data)
+
+
+def _reason(code: str) -> tuple[str, Svg, Svg]:
+    known = REASONS.get(code, Reason(code, "This version does not know the code.", "Read it with a newer version."))
+    return clean(code, 60), ticked(known.sentence), ticked(known.next_step)
+
+
+def _expected(facts: Facts) -> str:
+    said = (facts.header.get("block") or {}).get("self_test") or {}
+    word = clean(said.get("verdict", ""), 40) if isinstance(said, dict) else ""
+    return Prose(f"The experiment file expects {word} (a self-test of the tool). That changes neither the verdict nor the exit code.") if word else ""
+
+
+def _clean(facts: Facts) -> tuple[str, str]:
+    state = facts.result.get("clean") or {}
+    proven = state.get("proven_at_ns")
+    when = f", proven at {utc(facts.header, proven)} ({at(proven)})" if proven is not None else ""
+    if state.get("state") == "clean":
+        return "clean", Prose(f"Environment clean{when}.")
+    if state.get("state") == "nothing-injected":
+        return "clean", Prose(f"Nothing was injected{when}.")
+    return "dirty", ticked("Environment not proven clean. Run `chaosx recover` and look at the target before anything else runs on it.")
+
+
+def _proof(facts: Facts, fault: Json) -> tuple[str, str]:
+    name = clean(fault.get("name", ""), 120)
+    effect = fault.get("effect")
+    if not effect:
+        return "unproven", Prose(f"“{name}” was never seen in effect from outside.")
+    seen, planned = seen_uids(facts, str(fault.get("name"))), len(fault.get("targets") or [])
+    hit = f"{number(len(seen))} of {count(planned, 'target')}" if seen else count(planned, "target")
+    proof = f": {clean(fault['proof'])}" if fault.get("proof") else ""
+    return "proven", Prose(f"“{name}” was real: seen in effect from outside at {between(effect[0], effect[1])} on {hit}{proof}.")
+
+
+def _tiles(facts: Facts) -> list[Tile | None]:
+    rows = [row(finding) for finding in facts.result.get("findings") or []]
+    return [_rto(facts, rows), _availability(rows), _p95(facts), _budget(facts, rows), _load(facts), _removal(facts, rows)]
+
+
+def _of(rows: list[Row], kind: str) -> Row | None:
+    return next((row for row in rows if row.kind == kind), None)
+
+
+def _rto(facts: Facts, rows: list[Row]) -> Tile | None:
+    rto = facts.result.get("rto")
+    if not rto:
+        return None
+    found = _of(rows, "rto")
+    objective = rto.get("objective_s")
+    value = "no dip" if rto.get("mode") == "absorbed" else bracket(rto["lo_s"], rto.get("hi_s")) if measured(rto) else "not measured"
+    return Tile("Recovery time", value, f"objective ≤ {seconds(objective)}" if objective is not None else "no objective", found.outcome if found else "")
+
+
+def _availability(rows: list[Row]) -> Tile | None:
+    found = next((row for row in rows if row.kind == "slo" and row.window == WINDOWS["fault"]), None)
+    if found is None:
+        return None
+    return Tile(f"{found.title} during the fault", found.measured, Prose(f"{found.samples} · target {found.target}"), found.outcome)
+
+
+def _p95(facts: Facts) -> Tile | None:
+    after = _percentile(facts, "recovered")
+    if after is None:
+        return None
+    before = _percentile(facts, "baseline")
+    note = f"{number(after[1])} journeys" + (f" · {millis(before[0])} before, {number(before[1])} journeys" if before else "")
+    return Tile("p95 latency after recovery", millis(after[0]), note)
+
+
+def _percentile(facts: Facts, name: str) -> tuple[float, int] | None:
+    window = facts.window(name)
+    if window is None or window[1] <= window[0]:
+        return None
+    start_s = int(window[0]) + (window[0] % 1 > 0)
+    length_s = int(window[1]) - start_s
+    if length_s < 1:
+        return None
+    found = slices(facts.rows, facts.journeys, start_s, start_s + length_s, length_s)[0]
+    value = found.percentile_ms(0.95)
+    return (value, len(found.latency_ms)) if value is not None else None
+
+
+def _budget(facts: Facts, rows: list[Row]) -> Tile | None:
+    budget, found = facts.result.get("budget"), _of(rows, "budget")
+    if not budget or budget.get("spent") is None or found is None:
+        return None  # without its finding there would be no count beside the share
+    return Tile("Error budget spent", percent(budget["spent"]), Prose(f"{found.samples} · allowed {found.target}"), found.outcome)
+
+
+def _load(facts: Facts) -> Tile | None:
+    load = facts.result.get("load") or {}
+    intended = whole(load.get("intended"))
+    if not intended:
+        return None
+    delivered = whole(load.get("delivered"))
+    return Tile("Load delivered", percent(delivered / intended, 1), f"{number(delivered)} of {number(intended)} arrivals")
+
+
+def _removal(facts: Facts, rows: list[Row]) -> Tile | None:
+    after = facts.result.get("recovery_after_removal")
+    if not measured(after):
+        return None
+    found, objective = _of(rows, "recovery_after_removal"), after.get("objective_s")
+    note = f"objective ≤ {seconds(objective)}" if objective is not None else "no objective"
+    return Tile("Recovery after removal", bracket(after["lo_s"], after.get("hi_s")), note, found.outcome if found else "")

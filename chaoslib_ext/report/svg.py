@@ -1,0 +1,91 @@
+"""
+SVG as text, painted with presentation attributes so that it stays readable where no style sheet may load.
+
+A chart has no fixed width: lines live in an inner picture that stretches (its strokes do not), words are placed
+by percentages in the outer one and keep their size. So one drawing serves a telephone, a wall screen and paper.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from chaoslib_ext.report.words import clean
+
+WIDE = 10_000  # x units of the stretched inner picture
+INK, MUTED, GRID, PAPER = "#1b1f24", "#59626d", "#dfe3e8", "#ffffff"
+
+
+class Svg(str):
+    """Finished markup: templates print it as it is (`__html__` is jinja2's sign for that)."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+def tag(name: str, attributes: dict[str, object], *children: str) -> Svg:
+    """One element; attribute values and children that are not `Svg` are cleaned and escaped. None drops an attribute."""
+    written = "".join(f' {key.replace("_", "-")}="{_value(value)}"' for key, value in attributes.items() if value is not None)
+    if not children:
+        return Svg(f"<{name}{written}/>")
+    inner = "".join(child if isinstance(child, Svg) else escape(clean(child)) for child in children)
+    return Svg(f"<{name}{written}>{inner}</{name}>")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(value) if isinstance(value, int | Svg) else escape(clean(value))
+
+
+def drawing(height: int, label: str, *children: Svg) -> Svg:
+    """The outer picture: as wide as its place, `height` pixels high, `label` for those who do not see it."""
+    face: dict[str, object] = {"class": "chart", "role": "img", "aria-label": label, "width": "100%", "height": height}
+    return tag("svg", face | {"font_family": "system-ui, sans-serif", "font_size": 12}, *children)
+
+
+def stretched(top: int, height: int, *children: Svg) -> Svg:
+    """The inner picture: x runs from 0 to WIDE over the whole width, y in pixels from its own top."""
+    box = f"0 0 {WIDE} {height}"
+    return tag("svg", {"y": top, "width": "100%", "height": height, "viewBox": box, "preserveAspectRatio": "none", "overflow": "visible"}, *children)
+
+
+def words(x: str, y: float, text: str, anchor: str = "start", **more: object) -> Svg:
+    """A label with a halo of paper, so that a line passing behind leaves it legible."""
+    face: dict[str, object] = {"class": "t", "x": x, "y": y, "text_anchor": None if anchor == "start" else anchor, "fill": MUTED}
+    halo: dict[str, object] = {"stroke": PAPER, "stroke_width": 3, "stroke_linejoin": "round", "paint_order": "stroke"}
+    return tag("text", face | halo | more, text)
+
+
+def pct(share: float) -> str:
+    """`0.25` as `25%`: a horizontal place in the outer picture."""
+    return f"{share * 100:.2f}".rstrip("0").rstrip(".") + "%"
+
+
+def path(points: list[tuple[float, float | None]]) -> Svg:
+    """Path data through the points; None breaks the line, and a point alone becomes a dot (with a round cap)."""
+    out: list[str] = []
+    drawing_on, steps = False, 0
+    for x, y in points:
+        if y is None:
+            out += ["h0"] if drawing_on and steps == 1 else []
+            drawing_on, steps = False, 0
+            continue
+        out.append(f"{'L' if drawing_on else 'M'}{round(x)} {y:.1f}".replace(".0", ""))
+        drawing_on, steps = True, steps + 1
+    out += ["h0"] if steps == 1 else []
+    return Svg("".join(out))
+
+
+def hatch(name: str, colour: str, gap: int, width: float, css: str = "hatch") -> Svg:
+    """A pattern of slanted lines for `fill="url(#name)"`; tells areas apart without colour."""
+    line = tag("path", {"class": css, "d": f"M0 0V{gap}", "stroke": colour, "stroke_width": width})
+    box: dict[str, object] = {"id": name, "width": gap, "height": gap, "patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"}
+    return tag("pattern", box, line)
+
+
+def ticked(text: str) -> Svg:
+    """Text of ours with its `commands` set as code."""
+    parts = [tag("code", {}, part) if index % 2 else escape(part, quote=False) for index, part in enumerate(text.split("`"))]
+    return Svg("".join(parts))

@@ -1,0 +1,1 @@
+"""The supervisor of a run and the child that runs the method."""

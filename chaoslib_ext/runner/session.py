@@ -1,0 +1,103 @@
+"""
+One run from its first child to its sealed verdict.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from chaoslib_ext import children, guard
+from chaoslib_ext.errors import Refused
+from chaoslib_ext.experiment import Experiment
+from chaoslib_ext.process.client import start_ticks
+from chaoslib_ext.result import Result
+from chaoslib_ext.runner.child import Child
+from chaoslib_ext.runner.finish import finish
+from chaoslib_ext.runner.live import Live
+from chaoslib_ext.runner.phases import READY_S, End, conduct, heal, phase
+from chaoslib_ext.runner.prepare import Prepared
+from chaoslib_ext.runner.stage import Stage, Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that is over: its directory and the verdict that was sealed with it."""
+
+    directory: Path
+    result: Result
+    seal: str
+    detail: str
+
+
+def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
+    """Runs what was prepared. Raises Refused when a child does not come up; then nothing was injected."""
+    stage = Stage(prepared.clock, prepared.state_dir, prepared.writer, rules_of(experiment), Live(quiet=quiet))
+    stage.managed = prepared.managed
+    stage.instant = {str(row["activity"]) for row in prepared.plan["resolved"] if row["kind"] == "instant"}
+    stage.on_healer_lost = lambda: _new_healer(stage)
+    stage.catch_signals()
+    try:
+        try:
+            with phase(stage, "preflight"):
+                _start_children(stage, prepared)
+        except Stop as stop:
+            heal(stage, prepared.course)
+            return finish(stage, prepared, End(stop.how, stop.reason, stop.detail))
+        except Refused as error:
+            heal(stage, prepared.course)
+            return finish(stage, prepared, End("undecided", error.reason, str(error)))
+        end = conduct(stage, prepared.course)
+        return finish(stage, prepared, end)
+    finally:
+        stage.release_signals()
+
+
+def rules_of(experiment: Experiment) -> guard.Rules:
+    """The stop rules of the file; only `no_data` is built."""
+    rules = experiment.block.stop if experiment.block else []
+    return guard.Rules(no_data_s=next((float(rule["no_data"]) for rule in rules if "no_data" in rule), None))
+
+
+def _start_children(stage: Stage, prepared: Prepared) -> None:
+    """The healer first and alone; then the others, side by side."""
+    _start_healer(stage)
+    _await(stage, {"healer"})
+    folder = str(stage.state_dir)
+    wanted = {"prober": ["-m", "chaoslib_ext.prober", folder, str(os.getpid())], "method": ["-m", "chaoslib_ext.runner.method_child", folder, "method"]}
+    if prepared.course.has_load:
+        wanted["load"] = ["-m", "chaoslib_ext.load.child", str(stage.state_dir / "load.json")]
+    for name, words in wanted.items():
+        child = stage.add(Child(name, [sys.executable, *words], stage.state_dir))
+        children.record(stage.state_dir, name, child.process.pid)
+    watched = {f"prober: {row['activity']}" for row in prepared.plan["resolved"]}
+    _await(stage, (set(wanted) - {"prober"}) | watched)
+
+
+def _await(stage: Stage, names: set[str]) -> None:
+    try:
+        ready = stage.pump(lambda: names <= stage.seen.ready, READY_S)
+    except Stop as stop:
+        if stop.how == "aborted":
+            raise
+        raise Refused("PREFLIGHT_FAILED", stop.detail) from stop
+    if not ready:
+        missing = ", ".join(sorted(names - stage.seen.ready))
+        raise Refused("PREFLIGHT_FAILED", f"not ready within {READY_S:g} s: {missing}")
+
+
+def _start_healer(stage: Stage) -> None:
+    pid = os.getpid()
+    argv = [sys.executable, "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
+    child = stage.add(Child("healer", argv, stage.state_dir, own_session=True))
+    children.record(stage.state_dir, "healer", child.process.pid)
+
+
+def _new_healer(stage: Stage) -> None:
+    """Another healer in the place of one that died; it is asked again what its predecessor was asked."""
+    stage.seen.ready.discard("healer")
+    _start_healer(stage)
+    if stage.healing and stage.seen.heal_answer is None:
+        stage.children["healer"].send({"op": "last"})

@@ -1,0 +1,51 @@
+"""
+The weaknesses a sandbox can be planted with: one closed list of switches.
+
+Each is a mistake that real systems have. A test that finds nothing in a sandbox with a planted weakness is
+blind; a test that finds something in a sandbox without any is lying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+
+from chaoslib_ext.errors import UsageError
+
+WEAKNESSES: dict[str, str] = {
+    "no_retries": "The proxy sends every request once: what a lost replica held is an error for the client.",
+    "slow_health_check": "Health is checked every 5 s, three failures count, and nothing else ejects a replica.",
+    "one_zone": "All six replicas are in zone b: losing it loses everything.",
+    "slow_start": "A replica needs 8 s before it is ready.",
+    "no_timeout": "A try has no time limit of its own and a request may last 15 s: a silent replica holds requests.",
+    "broken": "Three of ten answers to /catalog and /checkout are errors, before any fault too.",
+    "unenforced": "Links acknowledge what they are told and report it, but go on passing.",
+    "no_restart": "A replica that died is never started again.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Weaknesses:
+    """Which of `WEAKNESSES` a sandbox has; none by default."""
+
+    no_retries: bool = False
+    slow_health_check: bool = False
+    one_zone: bool = False
+    slow_start: bool = False
+    no_timeout: bool = False
+    broken: bool = False
+    unenforced: bool = False
+    no_restart: bool = False
+
+    def names(self) -> tuple[str, ...]:
+        """The names of those that are on, in the order of the list."""
+        return tuple(field.name for field in fields(self) if getattr(self, field.name))
+
+
+def parse_weaknesses(names: Iterable[str]) -> Weaknesses:
+    """The switches of these names. Raises UsageError that lists the known ones when a name is none of them."""
+    wanted = list(names)
+    unknown = [name for name in wanted if name not in WEAKNESSES]
+    if unknown:
+        raise UsageError(f"sandbox switches: got {', '.join(unknown)}, expected any of {', '.join(WEAKNESSES)}")
+    return Weaknesses(**dict.fromkeys(wanted, True))

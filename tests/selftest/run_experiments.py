@@ -1,0 +1,74 @@
+"""
+Runs every experiment of a folder in the environment its `self_test` names and compares the verdict with the stated one.
+
+A run that ends INCONCLUSIVE for a reason of this machine's mood (a generator without CPU, a bracket that became too wide) is repeated once
+and then told as undecided; a wrong verdict, a crash or a dirty end is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+MOODS = {"GENERATOR_SATURATED", "LOAD_NOT_DELIVERED", "RTO_STRADDLES", "TOO_FEW_SAMPLES", "CLOCK_UNSOUND", "BASELINE_UNHEALTHY", "PREFLIGHT_FAILED"}
+LIMIT_S = 240
+
+
+def stated(path: Path) -> dict[str, object]:
+    """The `self_test` of an experiment file."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return next(block for block in document["extensions"] if block["name"] == "chaoslib_ext")["self_test"]
+
+
+def one(path: Path, env: str, out: str) -> tuple[int, dict[str, object], str]:
+    """Runs one experiment; exit code, the JSON it printed, and its talk."""
+    argv = [sys.executable, "-m", "chaoslib_ext.cli", "run", str(path), "--env", env, "--out", out, "--json", "--seed", "7"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    try:
+        return done.returncode, json.loads(done.stdout), done.stderr
+    except ValueError:
+        return done.returncode, {"verdict": "-", "reasons": []}, done.stderr
+
+
+def compare(path: Path, out: str) -> tuple[str, str]:
+    """`right`, `undecided` or `WRONG`, and the line of the table."""
+    want = stated(path)
+    began = time.monotonic()
+    for _ in range(2):
+        code, got, talk = one(path, str(want.get("env", "sandbox")), out)
+        reasons = [str(reason) for reason in got["reasons"]]  # type: ignore[attr-defined]
+        right = got["verdict"] == want["verdict"] and set(want["reasons"]) <= set(reasons)  # type: ignore[call-overload]
+        mood = got["verdict"] == "INCONCLUSIVE" and bool(reasons) and set(reasons) <= MOODS
+        if right or not mood:
+            break
+    word = "right" if right else "undecided" if mood else "WRONG"
+    if word == "WRONG":
+        print(talk, file=sys.stderr)
+    line = f"{word:9} {path.name:34} {want['verdict']!s:12} {got['verdict']!s:12} {code:4}  {time.monotonic() - began:5.1f} s  {', '.join(reasons)}"
+    return word, line
+
+
+def main(argv: list[str]) -> int:
+    """All experiments of the given folders; 1 when one is wrong."""
+    files = sorted(path for folder in argv[1:] for path in Path(folder).glob("*.yaml"))
+    with tempfile.TemporaryDirectory() as out:
+        os.environ.setdefault("CHAOSX_STATE", str(Path(out) / "state"))
+        print(f"{'':9} {'experiment':34} {'stated':12} {'got':12} exit  {'took':>7}  reasons")
+        words = []
+        for path in files:
+            word, line = compare(path, str(Path(out) / "reports"))
+            print(line, flush=True)
+            words.append(word)
+    print(f"{words.count('right')} right, {words.count('undecided')} undecided, {words.count('WRONG')} wrong")
+    return 1 if "WRONG" in words or not words else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,43 @@
+"""Fixtures of the undo tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests are no packages; undo_rig is theirs alone
+
+from undo_rig import Room, Supervisor
+
+
+@pytest.fixture(autouse=True)
+def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state directory of the test's own."""
+    monkeypatch.setenv("CHAOSX_STATE", str(tmp_path / "state"))
+    monkeypatch.delenv("CHAOSX_RUN", raising=False)
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    """A stand-in of a sandbox: three zones with one replica each."""
+    one = Room(tmp_path / "room")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def supervise(room: Room) -> Iterator[Callable[..., Supervisor]]:
+    """Makes runs on the room, each with a supervisor that only lives."""
+    made: list[Supervisor] = []
+
+    def supervise(*activities: dict[str, object], **more: object) -> Supervisor:
+        made.append(Supervisor(room.environment(), *activities, **more))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield supervise
+    for one in made:
+        one.close()
