@@ -79,21 +79,22 @@ def _held(case: Case, fault: Fault) -> Finding:
         return obligation(name, "", "still in force at the end", window="fault")
     if case.complete and fault.planned_s and held_s < LEAST_HELD * fault.planned_s:
         return obligation(name, "FAULT_NOT_HELD", f"held for {held_s:.3f} s of the planned {fault.planned_s:g} s", window="fault")
-    share = _share_in_force(case, fault.name, fault.effect[1], fault.until_ns)
+    share = _share_in_force(case, fault, fault.effect[1], fault.until_ns)
     told = f"held for {held_s:.3f} s; seen in force for {share:.1%} of it"
     return obligation(name, "FAULT_NOT_HELD" if share < LEAST_HELD else "", told, window="fault")
 
 
-def _share_in_force(case: Case, name: str, a_ns: int, b_ns: int) -> float:
+def _share_in_force(case: Case, fault: Fault, a_ns: int, b_ns: int) -> float:
     """
-    The share of [a, b) that readings vouch for.
+    The share of [a, b) that somebody vouches for: the proof of the effect up to when it was given, and the readings after that.
 
-    The proof of the effect speaks for the time from `a` on; each reading speaks until the next, for 2 s at most.
+    The proof and each reading speak for what follows until the next, for 2 s at most.
     """
-    readings = [event for event in case.run.of_kind("reading") if event.get("name") == "in_effect" and event.get("fault") == name]
-    inside = sorted((event["t_ns"], bool(event.get("ok"))) for event in readings if a_ns <= event["t_ns"] < b_ns)
-    spoken = sum(min(after - at, VOUCHED_NS) for (at, ok), (after, _) in pairwise([(a_ns, True), *inside, (b_ns, False)]) if ok)
-    return 1.0 if b_ns <= a_ns else spoken / (b_ns - a_ns)
+    proven_ns = min(max(a_ns, fault.proven_ns), b_ns)
+    readings = [event for event in case.run.of_kind("reading") if event.get("name") == "in_effect" and event.get("fault") == fault.name]
+    inside = sorted((event["t_ns"], bool(event.get("ok"))) for event in readings if proven_ns <= event["t_ns"] < b_ns)
+    spoken = sum(min(after - at, VOUCHED_NS) for (at, ok), (after, _) in pairwise([(proven_ns, True), *inside, (b_ns, False)]) if ok)
+    return 1.0 if b_ns <= a_ns else (proven_ns - a_ns + spoken) / (b_ns - a_ns)
 
 
 def _removed(fault: Fault) -> Finding:

@@ -13,7 +13,6 @@ from chaoslib_ext.slo import Slo
 from chaoslib_ext.windows import Span
 
 MOST_DRIFT_MS = 250.0
-_EDGE = 1  # arrivals at the very stop instant: the schedule counts to before it, the load child to it
 
 
 def obligation(name: str, lacking: tuple[str, ...] | str, *evidence: str, kind: str = "obligation", window: str | None = None) -> Finding:
@@ -77,8 +76,8 @@ def _miscounted(case: Case) -> list[str]:
     if schedule is None and not case.closed and meta.get("start_ns") is not None:
         found.append("load/w0/meta.json: its profile makes no schedule")
     if schedule is not None and meta.get("stop_ns") is not None:
-        due = schedule[0].count_between(0.0, meta["stop_ns"] / 1e9 - schedule[1])
-        if not 0 <= len(case.journeys()) - due <= _EDGE:
+        due = schedule[0].count_between(0.0, (meta["stop_ns"] - meta["start_ns"] + 0.5) / 1e9)  # to the stop instant itself, in whole nanoseconds
+        if len(case.journeys()) != due:
             found.append(f"load/w0: the profile schedules {due} arrivals, got {len(case.journeys())}")
     return found
 

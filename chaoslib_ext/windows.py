@@ -22,7 +22,8 @@ class Fault:
     """
     One planned fault and what was seen of it from outside.
 
-    `effect` and `removed` are brackets. `undo_ns` is when its first undo was tried, None when that is not known.
+    `effect` and `removed` are brackets; the effect was proven, by looks from its `hi` on, at `proven_ns`.
+    `undo_ns` is when its first undo was tried, None when that is not known.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Fault:
     proof: str
     replaced: bool
     undo_ns: int | None
+    proven_ns: int
     uids: frozenset[str]
 
     @property
@@ -86,6 +88,7 @@ def _fault(run: Run, row: dict[str, Any]) -> Fault:
         proof="; ".join(str(event["proof"]) for event in effects),
         replaced=bool(removals) and all(bool(event.get("replaced")) for event in removals),
         undo_ns=min(tries, default=None),
+        proven_ns=max((event["t_ns"] for event in effects), default=0),
         uids=frozenset(str(uid) for event in effects for uid in event.get("uids") or ()),
     )
 

@@ -149,7 +149,8 @@ def test_two_runs_never_share_a_target(chaosx: Chaosx, room: sandbox.SandboxInfo
     assert (code, out) == (3, "")
     assert "LOCK_HELD" in err
     first.send_signal(signal.SIGTERM)
-    assert first.wait(60) == 4
+    first.communicate(timeout=60)
+    assert first.returncode == 4
 
 
 STRANGER = """
@@ -195,7 +196,7 @@ def test_a_strangers_file_is_judged_by_its_hypothesis(chaosx: Chaosx, room: sand
 
 
 def test_plain_chaos_run_heals_and_gives_no_verdict(chaosx: Chaosx, room: sandbox.SandboxInfo) -> None:
-    (chaosx.folder / "x.yaml").write_text("title: plain\nmethod:\n" + LOSE % "60s" + HEAD, encoding="utf-8")
+    (chaosx.folder / "x.yaml").write_text("title: plain\ndescription: chaos wants one\nmethod:\n" + LOSE % "60s" + HEAD, encoding="utf-8")
     environment = {**chaosx.environment, "CHAOSX_ENV": f"sandbox@{room.name}"}
     chaos = str(Path(sys.executable).parent / "chaos")
     checked = subprocess.run(

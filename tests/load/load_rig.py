@@ -18,7 +18,7 @@ from typing import Any
 
 from chaoslib_ext.timeline import Outcome, Rows, Second, read_rows, read_seconds
 
-DEADLINE_S = 40.0  # far above what any of this takes; only a hang meets it
+DEADLINE_S = 30.0  # far above what any of this takes; only a hang meets it
 
 
 def wait_for(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -91,10 +91,12 @@ class LoadChild:
 
     def run_until(self, second: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Waits for a summary that fits."""
-        while True:
+        end = time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
             line = self.until("second")
             if second(line):
                 return line
+        raise AssertionError(f"no summary fits; the last one is {line}")
 
     def stop(self) -> Finished:
         """Stops it, waits until it is done, and reads what it left."""
@@ -110,8 +112,7 @@ class LoadChild:
     def run(self, released: int = 20) -> Finished:
         """Lets it run until summaries tell of that many released arrivals."""
         self.start()
-        while sum(second["released"] for second in self.seconds) < released:
-            self.until("second")
+        self.run_until(lambda _: sum(second["released"] for second in self.seconds) >= released)
         return self.stop()
 
     def end(self) -> None:

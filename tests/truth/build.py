@@ -58,7 +58,11 @@ def both(*serves: Serve) -> Serve:
 
 @dataclass(frozen=True)
 class FaultScene:
-    """One fault, in seconds from the run's zero. `readings` says whether it was seen in force at each whole second after the effect."""
+    """
+    One fault, in seconds from the run's zero.
+
+    `readings` says whether it was seen in force at each whole second after the effect, `proven_s` how long after it the proof was given.
+    """
 
     name: str = FAULT
     kind: str = "held"
@@ -68,6 +72,7 @@ class FaultScene:
     replaced: bool = False
     readings: Callable[[int], bool | None] = lambda _second: True
     uids: Sequence[str] | None = None
+    proven_s: float = 0.0
     targets: int = 2
     undo: str = "UNDONE"
     status: str = "succeeded"
@@ -209,7 +214,9 @@ def _fault_events(fault: FaultScene, scene: Scene) -> list[dict[str, Any]]:
         return found
     uids = [target["uid"] for target in _row(fault)["targets"]] if fault.uids is None else list(fault.uids)
     lo, hi = (round(at * NS) for at in fault.effect)
-    found.append({"kind": "effect", "fault": fault.name, "lo_ns": lo, "hi_ns": hi, "proof": "probes unanswered", "uids": uids, "t_ns": hi})
+    found.append(
+        {"kind": "effect", "fault": fault.name, "lo_ns": lo, "hi_ns": hi, "proof": "probes unanswered", "uids": uids, "t_ns": hi + round(fault.proven_s * NS)}
+    )
     end = fault.removed[0] if fault.removed else scene.stop
     for n in range(1, int(end - fault.effect[1]) + 1 if fault.kind == "held" else 0):
         ok = fault.readings(n)

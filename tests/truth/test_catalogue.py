@@ -182,6 +182,8 @@ CASES: list[Any] = [
     ("the fault was not seen in force for three seconds of thirty", S(faults=held(readings=lambda n: n not in (20, 21, 22))), "INCONCLUSIVE", ["FAULT_NOT_HELD"]),
     ("the fault was not seen in force for one second of thirty", S(faults=held(readings=lambda n: n != 20)), "PASS", []),
     ("nobody looked whether the fault was in force", S(faults=held(readings=lambda n: None)), "INCONCLUSIVE", ["FAULT_NOT_HELD"]),
+    ("a reading from before the proof was given does not speak against it", S(faults=held(proven_s=2.2, readings=lambda n: n > 2)), "PASS", []),
+    ("the readings after the proof speak against it", S(faults=held(proven_s=0.5, readings=lambda n: n > 2)), "INCONCLUSIVE", ["FAULT_NOT_HELD"]),
     ("one reading came late", S(faults=held(readings=lambda n: None if n == 20 else True)), "PASS", []),
     ("the targets were not seen to return", S(faults=held(removed=None)), "INCONCLUSIVE", ["REMOVAL_UNSEEN"]),
     ("nothing is injected", S(serve=healthy, faults=(), block=block_of(rto=None, recovery_after_removal_s=None, objectives=[Objective("availability", "whole")])), "INCONCLUSIVE", ["NO_FAULT"]),
