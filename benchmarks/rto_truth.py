@@ -26,7 +26,7 @@ from chaoslib_ext.slo import Sli
 from chaoslib_ext.timeline import Rows, read_rows
 
 HOLD_S = (0.4, 1.1)
-CALM_S = 1.2
+CALM_S = 2.0
 TIMEOUT_S = 1.0
 SERVER = """
 import asyncio, signal, sys
@@ -54,7 +54,7 @@ asyncio.run(main())
 """
 PROBER = """
 import selectors, socket, sys, time
-port, out = int(sys.argv[1]), open(sys.argv[2], "w", buffering=1 << 16)
+port, out = int(sys.argv[1]), open(sys.argv[2], "w", buffering=1)
 poll, next_ns, open_ = selectors.DefaultSelector(), time.monotonic_ns(), {}
 print("ready", flush=True)
 while True:
@@ -161,10 +161,21 @@ def compare(folder: Path, t0: int, effect: tuple[int, int], until: int | None) -
     found = recover(samples.known(lo, end), Question(0.95, 400_000, lo, end, end))
     probes = sorted(tuple(map(int, line.split())) for line in (folder / "probes").read_text().splitlines() if line.count(" ") == 2)
     span = [probe for probe in probes if effect[0] <= probe[0] < (until or 1 << 62)]
-    last_bad = max(probe[0] for probe in span if not probe[2])
-    first_good = min((probe[1] for probe in span if probe[2] and probe[0] > last_bad), default=last_bad)
+    last_bad, first_good = truth(span)
     assert found.hi_us is not None
     return max(0, found.lo_us - hi) / 1000, (found.hi_us - lo) / 1000, (last_bad - effect[1]) / 1e6, (first_good - effect[0]) / 1e6
+
+
+def truth(probes: list[tuple[int, ...]]) -> tuple[int, int]:
+    """
+    The end of the outage as the prober saw it: when it sent the last bad look, and when the first good one behind it was answered.
+
+    A stray look that fails on a busy machine is no outage: the end is where the next 20 looks are all good.
+    """
+    good = [look[2] for look in probes]
+    start = good.index(0)
+    end = next(at for at in range(start, len(good)) if all(good[at : at + 20]))
+    return probes[end - 1][0], probes[end][1]
 
 
 def main(argv: list[str]) -> None:

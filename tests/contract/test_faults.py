@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "undo"))  # tests are no packages; the rig is shared with the undo tests
 
-from undo_rig import Supervisor, activity, until
+from undo_rig import DEADLINE_S, Supervisor, activity, until
 
 from chaoslib_ext import recover, sandbox
 from chaoslib_ext.environment import Environment, Service
@@ -156,7 +156,7 @@ def test_it_is_healed_when_supervisor_and_injector_are_both_killed(row: Row, sho
     healer = run.healer()
     injected(run, row)
     run.die()
-    assert healer.process.wait() == 0
+    assert healer.process.wait(DEADLINE_S) == 0
     until(shop.untouched, "the sandbox as it was")
     assert recover.recover_runs(None, 5.0) == []
 

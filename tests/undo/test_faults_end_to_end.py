@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from undo_rig import Room, Supervisor, activity, until
+from undo_rig import DEADLINE_S, Room, Supervisor, activity, until
+
+from chaoslib_ext.process.client import uid_alive
 
 Supervise = Callable[..., Supervisor]
 
@@ -65,6 +67,18 @@ def test_without_a_prober_the_action_fails_and_the_fault_is_taken_back(room: Roo
     assert room.untouched()
 
 
+def test_a_fault_whose_way_back_cannot_be_written_is_not_injected(room: Room, supervise: Supervise) -> None:
+    run = supervise(activity("kill", "kill_replicas", service="shop", count=1, zone="c"))
+    before = room.replica("shop-c1")["uid"]
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"  # as on a full disk: not a byte more in any file
+    child = run.spawn("method", full + "from chaoslib_ext import faults\nfaults.kill_replicas('shop', count=1, zone='c')")
+    assert child.stderr is not None
+    assert b"OSError" in child.stderr.read()
+    assert run.recs() == []
+    assert room.replica("shop-c1")["uid"] == before
+    assert uid_alive(before)
+
+
 def test_a_replaced_target_is_not_touched(room: Room, supervise: Supervise) -> None:
     run = supervise(activity("lose", "lose_zone", zone="b", duration="60s"))
     old = room.replica("shop-b1")
@@ -85,7 +99,7 @@ def test_a_prober_that_is_killed_and_started_again_still_sees_the_removal(room: 
     run.inject("lose_zone", "lose", zone="b", duration="60s")
     effect = prober.wait(kind="effect", fault="lose")
     prober.process.kill()
-    prober.process.wait()
+    prober.process.wait(DEADLINE_S)
     again = run.prober()
     assert again.wait(kind="reading", fault="lose", ok=True)["in_effect"] == 1
     healer.say(op="heal", fault="lose")

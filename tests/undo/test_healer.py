@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from undo_rig import Room, Supervisor, until
+from undo_rig import DEADLINE_S, Room, Supervisor, until
 
 from chaoslib_ext import state
 from chaoslib_ext.clock import boot_ns
@@ -69,10 +69,10 @@ def test_a_dead_or_hanging_supervisor_has_everything_killed_and_taken_back(death
         run.die()  # its end of the pipe is held open by the test, so only the process id tells
     elif death == "end of input":
         healer.end_of_input()
-    assert healer.process.wait() == 0
-    assert load.wait() == -signal.SIGKILL
+    assert healer.process.wait(DEADLINE_S) == 0
+    assert load.wait(DEADLINE_S) == -signal.SIGKILL
     if death == "hang":
-        assert run.process.wait() == -signal.SIGKILL
+        assert run.process.wait(DEADLINE_S) == -signal.SIGKILL
     assert not run.pending()
     assert not room.frozen("shop-b1")
     assert closed_by(run) == "healer"
@@ -91,7 +91,7 @@ def test_after_the_last_heal_nothing_is_injected(room: Room, supervise: Supervis
     os.close(lock)
     assert len(run.ledger.read().frames) == frames
     healer.say(op="quit")
-    assert healer.process.wait() == 0
+    assert healer.process.wait(DEADLINE_S) == 0
     assert closed_by(run) is None  # that is the supervisor's to say
 
 
@@ -103,7 +103,7 @@ def test_the_last_heal_says_what_is_left(room: Room, supervise: Supervise) -> No
     answer = healer.wait(op="dirty")["pending"]
     assert [(item["fault"], item["rec"]) for item in answer] == [("f", "STUCK")]
     healer.end_of_input()
-    assert healer.process.wait() == 6
+    assert healer.process.wait(DEADLINE_S) == 6
     assert closed_by(run) is None
 
 
@@ -171,7 +171,7 @@ def test_a_healer_whose_reader_is_gone_heals_all_the_same(room: Room, supervise:
     until(lambda: not room.frozen("shop-b1"), "taken back")
     freeze(run, room, "g")
     healer.end_of_input()
-    assert healer.process.wait() == 0
+    assert healer.process.wait(DEADLINE_S) == 0
     assert not room.frozen("shop-b1")
 
 
@@ -180,7 +180,7 @@ def test_a_supervisor_that_leaves_without_the_last_heal_leaves_nothing_behind(ro
     healer = run.healer("plain")
     freeze(run, room)
     healer.say(op="quit")
-    assert healer.process.wait() == 0
+    assert healer.process.wait(DEADLINE_S) == 0
     assert not room.frozen("shop-b1")
 
 
@@ -204,5 +204,5 @@ def test_a_recorded_child_whose_process_id_was_reused_is_left_alone(room: Room, 
     state.write_json(run.folder / "children.json", {"method": {"pid": stranger["pid"], "start_ticks": stranger["start_ticks"] + 1}})
     healer = run.healer("plain")
     healer.end_of_input()
-    assert healer.process.wait() == 0
+    assert healer.process.wait(DEADLINE_S) == 0
     assert alive(stranger["pid"], start_ticks(stranger["pid"]) or 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from undo_rig import Room, Supervisor, activity, until
+from undo_rig import DEADLINE_S, Room, Supervisor, activity, until
 
 from chaoslib_ext import recover, state
 from chaoslib_ext.errors import Refused, UsageError
@@ -68,7 +68,7 @@ def test_children_of_the_dead_are_killed_with_their_own_children(room: Room, sup
     grandchild = int(child.stdout.readline())
     run.die()
     recover.recover_runs(None, 10.0)
-    assert child.wait() == -signal.SIGKILL
+    assert child.wait(DEADLINE_S) == -signal.SIGKILL
     until(lambda: not Path(f"/proc/{grandchild}").exists() or Path(f"/proc/{grandchild}/stat").read_text().split()[2] == "Z", "the grandchild gone")
 
 
@@ -77,7 +77,7 @@ def test_two_recovers_at_once_both_end_clean(room: Room, supervise: Supervise) -
     left_behind(run)
     code = "from chaoslib_ext.recover import recover_runs; import sys; sys.exit(not all(one.clean for one in recover_runs(sys.argv[1], 20.0)))"
     both = [subprocess.Popen([sys.executable, "-c", code, run.run]) for _ in range(2)]
-    assert [one.wait() for one in both] == [0, 0]
+    assert [one.wait(DEADLINE_S) for one in both] == [0, 0]
     assert room.untouched()
 
 
