@@ -118,12 +118,32 @@ def session(kind: str, rate: int, count: int, folder: Path) -> list[tuple[float,
     """(lo, hi, truth lo, truth hi) of the recovery time of each outage, in ms."""
     port, t0 = free_port(), time.monotonic_ns()
     server = Server(port)
-    steps = [{"name": "GET /", "method": "GET", "path": "/", "headers": {}, "json": None, "capture": {}, "timeout_s": TIMEOUT_S, "statuses": [200], "slo": None}]
-    profile = {"stages": [{"rate": rate, "to": None, "for_s": None}], "arrivals": "uniform", "journeys": [{"name": "get", "weight": 1, "steps": steps}], "locustfile": None, "source": ""}
-    spec = {"t0_ns": t0, "out_dir": str(folder / "w0"), "base_url": f"http://127.0.0.1:{port}", "hosts": ["127.0.0.1"], "profile": profile, "seed": 1, "slis": [], "max_in_flight": 20000, "zone_header": "X-Zone"}
+    steps = [
+        {"name": "GET /", "method": "GET", "path": "/", "headers": {}, "json": None, "capture": {}, "timeout_s": TIMEOUT_S, "statuses": [200], "slo": None}
+    ]
+    profile = {
+        "stages": [{"rate": rate, "to": None, "for_s": None}],
+        "arrivals": "uniform",
+        "journeys": [{"name": "get", "weight": 1, "steps": steps}],
+        "locustfile": None,
+        "source": "",
+    }
+    spec = {
+        "t0_ns": t0,
+        "out_dir": str(folder / "w0"),
+        "base_url": f"http://127.0.0.1:{port}",
+        "hosts": ["127.0.0.1"],
+        "profile": profile,
+        "seed": 1,
+        "slis": [],
+        "max_in_flight": 20000,
+        "zone_header": "X-Zone",
+    }
     (folder / "w0").mkdir(parents=True)
     (folder / "load.json").write_text(json.dumps(spec))
-    child = subprocess.Popen([sys.executable, "-m", "chaoslib_ext.load.child", str(folder / "load.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "chaoslib_ext.load.child", str(folder / "load.json")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert child.stdin and child.stdout
     while json.loads(child.stdout.readline()).get("op") != "ready":
         pass
@@ -189,7 +209,10 @@ def main(argv: list[str]) -> None:
             held = sum(lo <= truth_hi and truth_lo <= hi for lo, hi, truth_lo, truth_hi in found)
             errors = sorted(abs((lo + hi) / 2 - (a + b) / 2) for lo, hi, a, b in found)
             widths = [hi - lo for lo, hi, _, _ in found]
-            print(f"{kind:7} {rate:5} {len(found):3}  {held:4}  {statistics.median(errors):37.1f} {errors[int(0.95 * (len(errors) - 1))]:5.1f} {errors[-1]:5.1f}  {statistics.median(widths):17.1f} {max(widths):5.1f}", flush=True)
+            print(
+                f"{kind:7} {rate:5} {len(found):3}  {held:4}  {statistics.median(errors):37.1f} {errors[int(0.95 * (len(errors) - 1))]:5.1f} {errors[-1]:5.1f}  {statistics.median(widths):17.1f} {max(widths):5.1f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

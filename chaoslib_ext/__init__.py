@@ -6,7 +6,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "discover"]
 
 
-def discover(discover_system: bool = True) -> Any:
+def discover(discover_system: bool = True) -> Any:  # noqa: ARG001  # chaoslib gives it by name
     """What this extension offers, for `chaos discover`. Nothing of a system is looked at."""
     from chaoslib.discovery.discover import discover_actions, initialize_discovery_result
 

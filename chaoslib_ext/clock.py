@@ -75,7 +75,7 @@ def parse_duration(text: str | int | float) -> float:
     A bare number is refused: its unit would be a guess. Raises ValueError with what was expected.
     """
     if isinstance(text, bool) or not isinstance(text, str):
-        raise ValueError(f'got {text!r}, expected a duration with its unit, like "40s" or "250ms"')
+        raise ValueError(f'got {text!r}, expected a duration with its unit, like "40s" or "250ms"')  # noqa: TRY004  # one error for all bad input
     total, at = 0.0, 0
     for match in _DURATION.finditer(text):
         if match.start() != at:
@@ -90,7 +90,7 @@ def parse_duration(text: str | int | float) -> float:
 def format_duration(seconds: float) -> str:
     """`0.25` as `250ms`, `40` as `40s`, `90` as `1m30s`: the shortest form `parse_duration` reads back."""
     ms = round(seconds * 1000)
-    if ms < 1000 or ms % 1000 and ms < 60_000:
+    if ms < 1000 or (ms % 1000 and ms < 60_000):
         return f"{ms}ms" if ms < 1000 else f"{ms / 1000:g}s"
     parts, rest = [], ms // 1000
     for name, size in (("h", 3600), ("m", 60), ("s", 1)):

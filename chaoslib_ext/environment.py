@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.errors import UsageError
-from chaoslib_ext.quantities import parse_ratio, shown
+from chaoslib_ext.formats.quantities import parse_ratio, shown
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _SWITCH = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -134,8 +134,8 @@ def parse_caps(value: object) -> dict[str, float]:
 
 def read_environment(path: Path | str) -> Environment:
     """The environment of a file. Raises InvalidFile with all problems at once."""
-    from chaoslib_ext.environment_models import EnvironmentModel
-    from chaoslib_ext.file_problems import checked
-    from chaoslib_ext.yamlfile import read_document
+    from chaoslib_ext.formats.environment_models import EnvironmentModel
+    from chaoslib_ext.formats.file_problems import checked
+    from chaoslib_ext.formats.yamlfile import read_document
 
     return checked(EnvironmentModel, read_document(Path(path))).environment(Path(path))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from chaoslib_ext.block import Block, Budget, FaultBlock, Objective, Rto, Windows
 from chaoslib_ext.errors import InvalidFile, Problem
+from chaoslib_ext.formats.yamlfile import Document, is_file
 from chaoslib_ext.loadprofile import LoadProfile
 from chaoslib_ext.slo import Slo
-from chaoslib_ext.yamlfile import Document, is_file
 
 if TYPE_CHECKING:
-    from chaoslib_ext.experiment_models import BlockModel
-    from chaoslib_ext.yamlfile import Document
+    from chaoslib_ext.formats.experiment_models import BlockModel
+    from chaoslib_ext.formats.yamlfile import Document
 
 __all__ = ["Block", "Budget", "Experiment", "FaultBlock", "Objective", "Rto", "Windows", "read_experiment"]
 
@@ -56,8 +56,8 @@ def read_experiment(
     `variables` are values given from outside (an environment's `values`, `--var`); `environ` stands for the process
     environment. `allow_code` admits code that is not ours. Raises InvalidFile with all problems of all files at once.
     """
-    from chaoslib_ext.experiment_checks import Surroundings, check_document
-    from chaoslib_ext.yamlfile import read_document
+    from chaoslib_ext.formats.experiment_checks import Surroundings, check_document
+    from chaoslib_ext.formats.yamlfile import read_document
 
     path = Path(path)
     document = read_document(path)
@@ -82,9 +82,9 @@ class _Found:
 
 def _block(found: _Found) -> Block | None:
     """Our block with the files that it names; None when there is none, or when it cannot be built (then problems say why)."""
-    from chaoslib_ext.block_checks import block_problems, block_warnings, our_block
-    from chaoslib_ext.experiment_models import BlockModel
-    from chaoslib_ext.file_problems import tried
+    from chaoslib_ext.formats.block_checks import block_problems, block_warnings, our_block
+    from chaoslib_ext.formats.experiment_models import BlockModel
+    from chaoslib_ext.formats.file_problems import tried
 
     part = our_block(found.document, found.problems)
     if part is None:

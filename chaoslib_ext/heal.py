@@ -237,4 +237,3 @@ def drop_markers(healed: Iterable[Entry]) -> None:
         path = Path(marker)
         if path.parent.name == "markers" and path.suffix == ".json":  # never anything but our own kind of file
             path.unlink(missing_ok=True)
-

@@ -89,9 +89,9 @@ def _step(data: dict[str, Any]) -> Step:
 
 def read_load_profile(path: Path | str) -> LoadProfile:
     """The load profile of a file. Raises InvalidFile with all problems at once."""
-    from chaoslib_ext.file_problems import checked
-    from chaoslib_ext.loadprofile_models import LoadProfileModel
-    from chaoslib_ext.yamlfile import read_document
+    from chaoslib_ext.formats.file_problems import checked
+    from chaoslib_ext.formats.loadprofile_models import LoadProfileModel
+    from chaoslib_ext.formats.yamlfile import read_document
 
     path = Path(path)
     document = read_document(path)
@@ -136,7 +136,7 @@ def _stage_complaints(profile: LoadProfile) -> list[tuple[tuple[str | int, ...],
 
 def _variable_complaints(journey: Journey) -> list[tuple[tuple[str | int, ...], str]]:
     """Variables that no earlier step of the journey captures."""
-    from chaoslib_ext.variables import names_in
+    from chaoslib_ext.formats.variables import names_in
 
     found: list[tuple[tuple[str | int, ...], str]] = []
     known = set(BUILT_IN_VARIABLES)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.errors import InvalidFile
-from chaoslib_ext.quantities import shown
+from chaoslib_ext.formats.quantities import shown
 
 _SHORTHAND_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400, "Q": 90 * 86400, "Y": 365 * 86400}  # M, Q, Y: nominal lengths
 
@@ -78,7 +78,7 @@ def read_slos(path: Path | str, journeys: Iterable[str] = ()) -> list[Slo]:
 
 def read_slo_files(paths: Iterable[Path], journeys: Iterable[str] = ()) -> SloFile:
     """The SLOs of several files, which may refer to each other's indicators and sources. Raises InvalidFile with all problems."""
-    from chaoslib_ext.slo_reading import SloReading
+    from chaoslib_ext.formats.slo_reading import SloReading
 
     reading = SloReading(frozenset(journeys))
     for path in paths:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from chaoslib_ext import ledger
-from chaoslib_ext.case import Case, case_of, unique
-from chaoslib_ext.objectives import judge_budget, judge_objective
-from chaoslib_ext.obligations import obligations
+from chaoslib_ext.judging.case import Case, case_of, unique
+from chaoslib_ext.judging.objectives import judge_budget, judge_objective
+from chaoslib_ext.judging.obligations import obligations
+from chaoslib_ext.judging.rto import judge_recovery_after_removal, judge_rto, recovered_window
+from chaoslib_ext.judging.soundness import delivered, obligation, soundness
 from chaoslib_ext.reasons import EXIT_CODES, OUTRANKING, REASONS, worst
 from chaoslib_ext.result import INCONCLUSIVE, MISSED, Finding, Result
-from chaoslib_ext.rto import judge_recovery_after_removal, judge_rto, recovered_window
 from chaoslib_ext.rundir import Run
-from chaoslib_ext.soundness import delivered, obligation, soundness
 
 _DIRTY = ("UNDO_FAILED", "UNDO_CONFLICT", "ROLLBACK_FAILED", "LEDGER_CORRUPT")
 

@@ -107,7 +107,7 @@ def validate(files: tuple[Path, ...], allow_code: bool) -> int:
 @click.argument("name", required=False)
 def schema(name: str | None) -> None:
     """Prints the JSON Schema of a format; without a name, the names."""
-    from chaoslib_ext import schemas
+    from chaoslib_ext.formats import schemas
 
     if name is None:
         click.echo("\n".join(schemas.NAMES))
@@ -154,11 +154,19 @@ def judge(directory: Path) -> int:
 @click.option("--run", "run_id", default=None, help="Only this run.")
 @click.option("--all", "every", is_flag=True, help="Every run that is not closed (the default).")
 @click.option("--deadline", default="120s", show_default=True, help="How long to try.")
+@click.option("--accept", "fault", default=None, help="Take what is left of this fault as it is; needs --run and --reason.")
+@click.option("--reason", default="", help="Why it is accepted; it stays in the ledger.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-def recover(run_id: str | None, every: bool, deadline: str, as_json: bool) -> int:
+def recover(run_id: str | None, every: bool, deadline: str, fault: str | None, reason: str, as_json: bool) -> int:
     """Takes back what dead runs left behind. Exit code 0: all clean; 6: not, and what to do."""
     from chaoslib_ext.clock import parse_duration
-    from chaoslib_ext.recover import recover_runs
+    from chaoslib_ext.recover import accept, recover_runs
+
+    if fault is not None:
+        if run_id is None:
+            raise UsageError("recover --accept: got no --run, expected the run whose fault is accepted")
+        for line in accept(run_id, fault, reason):
+            click.echo(f"accepted: {line}", err=True)
 
     if run_id is not None and every:
         raise UsageError("recover: got --run and --all, expected one of them")

@@ -13,8 +13,8 @@ from typing import Any
 from chaoslib_ext.clock import parse_duration
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import FaultFailed, Refused, UsageError
+from chaoslib_ext.formats.quantities import parse_ratio
 from chaoslib_ext.process.client import read_roster, uid
-from chaoslib_ext.quantities import parse_ratio
 
 MODULES = ("chaoslib_ext.faults", "chaoslib_ext.faults.actions")
 REQUIRED = object()

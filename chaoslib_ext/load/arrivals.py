@@ -166,5 +166,3 @@ def in_flight_cap(peak_rate: float, timeout_s: float, ceiling: int) -> int:
     With less, an outage would turn the open model into a closed one.
     """
     return min(int(peak_rate * timeout_s * 1.2) + 50, ceiling)
-
-

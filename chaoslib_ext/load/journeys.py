@@ -133,8 +133,7 @@ def _plan_journey(journey: Journey, source: str) -> JourneyPlan:
         for name in _names(plan):
             if name not in known:
                 raise UsageError(
-                    f"{source}: journey {journey.name!r}, {step.name}: got ${{{name}}}, which no earlier step captures "
-                    f"(there are: {', '.join(sorted(known))})"
+                    f"{source}: journey {journey.name!r}, {step.name}: got ${{{name}}}, which no earlier step captures (there are: {', '.join(sorted(known))})"
                 )
         known |= set(step.capture)
         steps.append(plan)

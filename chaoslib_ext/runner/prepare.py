@@ -113,7 +113,7 @@ def new_run_id(title: str, clock: Clock) -> str:
 
 def managed_by_name(experiment: Experiment) -> dict[str, bool]:
     """Which actions of the file this tool can vouch for (ours, or declared neutral), by activity name."""
-    from chaoslib_ext import activities_table
+    from chaoslib_ext.formats import activities_table
 
     found = {}
     for activity in [*experiment.document.get("method", []), *experiment.document.get("rollbacks", [])]:
@@ -195,6 +195,7 @@ def _tell_children(
         "profile": block.load.to_json(),
         "seed": seed,
         "slis": slis,
+        "parent_pid": os.getpid(),
     }
     state.write_json(state_dir / "load.json", {**load, "max_in_flight": 20000, "zone_header": "X-Zone"})
 

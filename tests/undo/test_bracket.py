@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaoslib_ext.bracket import Aim, Bracket, Look, effect_bracket, removal_bracket, together, usual_ns
-from chaoslib_ext.looking import LIMIT_NS, answer
+from chaoslib_ext.prober.bracket import Aim, Bracket, Look, effect_bracket, removal_bracket, together, usual_ns
+from chaoslib_ext.prober.looking import LIMIT_NS, answer
 
 MS = 1_000_000
 UID = "old"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext.activities_table import is_managed, managed_kind, standing
-from chaoslib_ext.signatures import activity_modules, exported, parameters
+from chaoslib_ext.formats.activities_table import is_managed, managed_kind, standing
+from chaoslib_ext.formats.signatures import activity_modules, exported, parameters
 
 
 def test_the_table_knows_our_faults_from_the_rest() -> None:

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from chaoslib_ext.clock import Clock, format_duration, parse_duration
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("250ms", 0.25), ("40s", 40), ("5m", 300), ("1h30m", 5400), ("30d", 2592000), ("1.5s", 1.5), ("2w", 1209600), ("1m 30s", 90)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("250ms", 0.25), ("40s", 40), ("5m", 300), ("1h30m", 5400), ("30d", 2592000), ("1.5s", 1.5), ("2w", 1209600), ("1m 30s", 90)]
+)
 def test_a_duration_is_read_with_its_unit(text: str, seconds: float) -> None:
     assert parse_duration(text) == pytest.approx(seconds)
 

@@ -11,8 +11,9 @@ import jsonschema
 import pytest
 import yaml
 
-from chaoslib_ext import ledger, schemas
-from chaoslib_ext.record_schemas import EVENT_KINDS
+from chaoslib_ext import ledger
+from chaoslib_ext.formats import schemas
+from chaoslib_ext.formats.record_schemas import EVENT_KINDS
 
 ROW: dict[str, Any] = {
     "activity": "lose zone b",
@@ -144,7 +145,7 @@ def test_an_unknown_schema_is_a_key_error() -> None:
 def test_importing_the_formats_costs_no_library() -> None:
     code = (
         "import sys, chaoslib_ext.experiment, chaoslib_ext.environment, chaoslib_ext.slo, chaoslib_ext.loadprofile, "
-        "chaoslib_ext.schemas, chaoslib_ext.activities_table;"
+        "chaoslib_ext.formats.schemas, chaoslib_ext.formats.activities_table;"
         "print([name for name in ('pydantic', 'yaml', 'chaoslib', 'locust', 'kubernetes') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout.strip() == "[]"

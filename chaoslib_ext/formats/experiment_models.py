@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from chaoslib_ext.block import Block, Budget, FaultBlock, Objective, Rto, Windows
-from chaoslib_ext.file_problems import nearest
+from chaoslib_ext.formats.file_problems import nearest
+from chaoslib_ext.formats.model_fields import Duration, NotBuilt, PositiveDuration, Ratio, StrictModel, TargetRatio
+from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.loadprofile import LoadProfile
-from chaoslib_ext.model_fields import Duration, NotBuilt, PositiveDuration, Ratio, StrictModel, TargetRatio
-from chaoslib_ext.quantities import shown
 from chaoslib_ext.reasons import REASONS
 from chaoslib_ext.slo import Slo
 

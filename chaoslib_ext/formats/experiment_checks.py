@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from chaoslib_ext.activities_table import managed_kind
-from chaoslib_ext.activity_checks import ActivityCheck
 from chaoslib_ext.errors import Problem
-from chaoslib_ext.file_problems import nearest, unknown_key
-from chaoslib_ext.quantities import shown
-from chaoslib_ext.variables import names_in
-from chaoslib_ext.yamlfile import Document, KeyPath
+from chaoslib_ext.formats.activities_table import managed_kind
+from chaoslib_ext.formats.activity_checks import ActivityCheck
+from chaoslib_ext.formats.file_problems import nearest, unknown_key
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.variables import names_in
+from chaoslib_ext.formats.yamlfile import Document, KeyPath
 
 _TOP = (
     *("title", "description", "version", "method", "steady-state-hypothesis", "rollbacks", "configuration"),

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext.bracket import Aim, Bracket, Look, usual_ns
 from chaoslib_ext.clock import NS
 from chaoslib_ext.errors import FaultFailed
 from chaoslib_ext.ledger import TERMINAL, Frame, effect_frame, entries
-from chaoslib_ext.looking import LIMIT_NS
+from chaoslib_ext.prober.bracket import Aim, Bracket, Look, usual_ns
+from chaoslib_ext.prober.looking import LIMIT_NS
 from chaoslib_ext.process.client import read_roster, uid_alive
 
 CALM_LOOKS = 5  # answers after which the usual answer time is known; chosen by feel

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
 
 from chaoslib_ext.clock import parse_duration
-from chaoslib_ext.quantities import parse_rate, parse_ratio, shown
+from chaoslib_ext.formats.quantities import parse_rate, parse_ratio, shown
 
 
 class StrictModel(BaseModel):

@@ -9,11 +9,11 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from chaoslib_ext.case import Case
 from chaoslib_ext.clock import NS
+from chaoslib_ext.judging.case import Case
+from chaoslib_ext.judging.soundness import obligation
+from chaoslib_ext.judging.windows import Fault
 from chaoslib_ext.result import MET, Finding
-from chaoslib_ext.soundness import obligation
-from chaoslib_ext.windows import Fault
 
 LEAST_HELD = 0.95
 VOUCHED_NS = 2 * NS  # how long one reading speaks for; readings come once a second

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from chaoslib_ext.block import Block, Objective
+from chaoslib_ext.judging.windows import Fault, Span, faults_of, observed_until_ns, phases_of, windows_of
 from chaoslib_ext.loadprofile import LoadProfile
 from chaoslib_ext.result import INCONCLUSIVE, MISSED, Finding
 from chaoslib_ext.rundir import Run
@@ -17,7 +18,6 @@ from chaoslib_ext.samples import Count, Samples, classified, endpoints_of, inten
 from chaoslib_ext.schedule import Schedule
 from chaoslib_ext.slo import Slo
 from chaoslib_ext.timeline import LATE_US
-from chaoslib_ext.windows import Fault, Span, faults_of, observed_until_ns, phases_of, windows_of
 
 MOST_UNKNOWN = Fraction(5, 100)  # of a window's samples, or of its arrivals not sent in time
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from chaoslib_ext.model_fields import StrictModel
-from chaoslib_ext.quantities import shown
+from chaoslib_ext.formats.model_fields import StrictModel
+from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.slo import parse_shorthand
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

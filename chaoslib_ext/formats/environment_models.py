@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from chaoslib_ext.environment import NAME, Environment, Retry, Service
-from chaoslib_ext.model_fields import NotBuilt, NotBuiltUnlessEmpty, PositiveDuration, Ratio, StrictModel
-from chaoslib_ext.quantities import shown
+from chaoslib_ext.formats.model_fields import NotBuilt, NotBuiltUnlessEmpty, PositiveDuration, Ratio, StrictModel
+from chaoslib_ext.formats.quantities import shown
 
 
 def _name(value: object) -> object:

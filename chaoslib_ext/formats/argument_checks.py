@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from chaoslib_ext.clock import parse_duration
-from chaoslib_ext.file_problems import unknown_key
-from chaoslib_ext.quantities import shown
-from chaoslib_ext.signatures import Parameter, parameters
-from chaoslib_ext.variables import names_in
-from chaoslib_ext.yamlfile import KeyPath
+from chaoslib_ext.formats.file_problems import unknown_key
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.signatures import Parameter, parameters
+from chaoslib_ext.formats.variables import names_in
+from chaoslib_ext.formats.yamlfile import KeyPath
 
 _EXPECTED: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "a text; put it in quotes"),

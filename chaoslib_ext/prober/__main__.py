@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import state
-from chaoslib_ext.bracket import Bracket, Look, effect_bracket, removal_bracket, together
 from chaoslib_ext.children import die_with_parent
 from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.ledger import Frame, Ledger
-from chaoslib_ext.looking import LIMIT_NS, Looker
-from chaoslib_ext.watching import Life, View, Watch, watch_of
+from chaoslib_ext.prober.bracket import Bracket, Look, effect_bracket, removal_bracket, together
+from chaoslib_ext.prober.looking import LIMIT_NS, Looker
+from chaoslib_ext.prober.watching import Life, View, Watch, watch_of
 
 CALM_NS, EDGE_NS = 50_000_000, 10_000_000  # between two looks at a target: 20 a second, 100 near an edge
 ROSTER_NS = 200_000_000

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from chaoslib_ext.activities_table import managed_kind, standing
 from chaoslib_ext.block import Block
 from chaoslib_ext.clock import format_duration, parse_duration
 from chaoslib_ext.errors import Problem
-from chaoslib_ext.file_problems import nearest
+from chaoslib_ext.formats.activities_table import managed_kind, standing
+from chaoslib_ext.formats.file_problems import nearest
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.yamlfile import Document, KeyPath
 from chaoslib_ext.loadprofile import LoadProfile
-from chaoslib_ext.quantities import shown
 from chaoslib_ext.slo import Slo
-from chaoslib_ext.yamlfile import Document, KeyPath
 
 if TYPE_CHECKING:
-    from chaoslib_ext.experiment_models import BlockModel
+    from chaoslib_ext.formats.experiment_models import BlockModel
 
 
 def our_block(document: Document, problems: list[Problem]) -> Document | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.errors import InvalidFile, Problem
-from chaoslib_ext.quantities import shown
+from chaoslib_ext.formats.quantities import shown
 
 KeyPath = tuple[str | int, ...]
 

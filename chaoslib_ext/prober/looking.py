@@ -10,8 +10,8 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from chaoslib_ext.bracket import Look
 from chaoslib_ext.clock import monotonic_ns
+from chaoslib_ext.prober.bracket import Look
 
 LIMIT_NS = 250_000_000
 _HEAD_LIMIT = 16384  # bytes

@@ -12,13 +12,13 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from chaoslib_ext.activities_table import KNOWN_PACKAGES
-from chaoslib_ext.argument_checks import argument_problems
-from chaoslib_ext.file_problems import nearest, unknown_key
-from chaoslib_ext.quantities import shown
-from chaoslib_ext.signatures import activity_modules, exported
-from chaoslib_ext.tolerance_checks import tolerance_problems
-from chaoslib_ext.yamlfile import KeyPath
+from chaoslib_ext.formats.activities_table import KNOWN_PACKAGES
+from chaoslib_ext.formats.argument_checks import argument_problems
+from chaoslib_ext.formats.file_problems import nearest, unknown_key
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.signatures import activity_modules, exported
+from chaoslib_ext.formats.tolerance_checks import tolerance_problems
+from chaoslib_ext.formats.yamlfile import KeyPath
 
 _KEYS = (
     "type",

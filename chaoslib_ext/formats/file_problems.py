@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from chaoslib_ext.errors import InvalidFile, Problem
-from chaoslib_ext.quantities import shown
-from chaoslib_ext.yamlfile import Document, KeyPath
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.yamlfile import Document, KeyPath
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

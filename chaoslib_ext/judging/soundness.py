@@ -7,10 +7,10 @@ Each check returns findings; what is inconclusive here is put into `Case.against
 from __future__ import annotations
 
 from chaoslib_ext import stats
-from chaoslib_ext.case import MOST_UNKNOWN, Case, count_in, too_unknown, unique, unknown_reason
+from chaoslib_ext.judging.case import MOST_UNKNOWN, Case, count_in, too_unknown, unique, unknown_reason
+from chaoslib_ext.judging.windows import Span
 from chaoslib_ext.result import INCONCLUSIVE, MET, Finding
 from chaoslib_ext.slo import Slo
-from chaoslib_ext.windows import Span
 
 MOST_DRIFT_MS = 250.0
 

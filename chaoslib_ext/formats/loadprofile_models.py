@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from chaoslib_ext.formats.model_fields import NotBuilt, PositiveDuration, Rate, StrictModel
+from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.loadprofile import Journey, LoadProfile, Step
-from chaoslib_ext.model_fields import NotBuilt, PositiveDuration, Rate, StrictModel
-from chaoslib_ext.quantities import shown
 from chaoslib_ext.schedule import Stage
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -6,8 +6,8 @@ import importlib.util
 import re
 from typing import Any
 
-from chaoslib_ext.quantities import shown
-from chaoslib_ext.yamlfile import KeyPath
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.yamlfile import KeyPath
 
 _TYPES = ("probe", "regex", "jsonpath", "range")
 

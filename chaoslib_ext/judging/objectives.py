@@ -10,15 +10,15 @@ from typing import Any
 
 from chaoslib_ext import stats
 from chaoslib_ext.block import Objective
-from chaoslib_ext.case import Case, count_in, target_of, too_unknown, unknown_reason, why_no_window
 from chaoslib_ext.clock import NS
 from chaoslib_ext.errors import NoData
+from chaoslib_ext.judging.case import Case, count_in, target_of, too_unknown, unknown_reason, why_no_window
+from chaoslib_ext.judging.rto import Recovered
+from chaoslib_ext.judging.soundness import needed_for
+from chaoslib_ext.judging.windows import Span
 from chaoslib_ext.result import INCONCLUSIVE, MET, MISSED, Finding
-from chaoslib_ext.rto import Recovered
 from chaoslib_ext.samples import Count
 from chaoslib_ext.slo import Slo
-from chaoslib_ext.soundness import needed_for
-from chaoslib_ext.windows import Span
 
 
 def judge_objective(case: Case, objective: Objective, recovered: Recovered | None) -> Finding:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from chaoslib_ext.case import Case, count_in, too_unknown, unknown_reason, why_no_window
 from chaoslib_ext.clock import NS
-from chaoslib_ext.damage import Damage, damage
+from chaoslib_ext.judging.case import Case, count_in, too_unknown, unknown_reason, why_no_window
+from chaoslib_ext.judging.damage import Damage, damage
+from chaoslib_ext.judging.soundness import delivered
+from chaoslib_ext.judging.windows import Fault, Span
 from chaoslib_ext.recovery import Question, Recovery, recover
 from chaoslib_ext.result import INCONCLUSIVE, MET, MISSED, Finding, rounded
 from chaoslib_ext.slo import Slo
-from chaoslib_ext.soundness import delivered
-from chaoslib_ext.windows import Fault, Span
 
 US = 1000  # nanoseconds
 COMPLETELY_OBSERVED = 0.95  # of windows.recovery

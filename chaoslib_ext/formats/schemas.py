@@ -42,7 +42,7 @@ def _of_file(name: str) -> dict[str, Any]:
 
 
 def _of_record(name: str) -> dict[str, Any]:
-    from chaoslib_ext import record_schemas as records
+    from chaoslib_ext.formats import record_schemas as records
 
     by_name = {"plan": records.PLAN, "result": records.RESULT, "event": records.event_schema(), "undo-frame": records.UNDO_FRAME, "run": records.RUN}
     return by_name[name]

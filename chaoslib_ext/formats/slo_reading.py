@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from chaoslib_ext import slo_models as models
 from chaoslib_ext.errors import Problem
-from chaoslib_ext.file_problems import nearest, tried
-from chaoslib_ext.quantities import shown
+from chaoslib_ext.formats import slo_models as models
+from chaoslib_ext.formats.file_problems import nearest, tried
+from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.yamlfile import Document, KeyPath, read_documents
 from chaoslib_ext.slo import Sli, Slo
-from chaoslib_ext.yamlfile import Document, KeyPath, read_documents
 
 _KINDS = ("SLO", "SLI", "DataSource", "Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
 _ANNOTATIONS = "chaoslib-ext.dev/"
