@@ -33,7 +33,7 @@ def _of_file(name: str) -> dict[str, Any]:
     from importlib import import_module
 
     module, model = _FILES[name]
-    found: dict[str, Any] = getattr(import_module(f"chaoslib_ext.{module}"), model).model_json_schema(by_alias=True)
+    found: dict[str, Any] = getattr(import_module(f"chaoslib_ext.formats.{module}"), model).model_json_schema(by_alias=True)
     for part in (found, *found.get("$defs", {}).values()):
         for field in part.get("properties", {}).values():
             if field.get("type") == "string" and isinstance(field.get("default"), float):

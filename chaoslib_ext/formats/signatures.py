@@ -10,7 +10,7 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 _INJECTED = ("configuration", "secrets")  # Chaos Toolkit passes these itself
 
 
