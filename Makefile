@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -q
+# Most tests wait for real processes, so three workers fit on two cores.
+SPREAD := -n 3 --dist loadfile
 
 .PHONY: demo test check format test-slow test-crash experiments bench clean
 
@@ -10,7 +12,7 @@ demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a re
 	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
 
 test: $(VENV)/.dev  ## all fast tests
-	$(PYTEST) -m "not slow and not truth and not crash" tests
+	$(PYTEST) $(SPREAD) -m "not slow and not truth and not crash" tests
 
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
