@@ -18,6 +18,7 @@ WINDOWS = {"baseline": "before the fault", "fault": "during the fault", "recover
 _TITLES = {
     "rto": "Recovery time (RTO)",
     "recovery_after_removal": "Recovery after removal",
+    "rpo": "Data loss (RPO)",
     "budget": "Error budget spent",
     "hypothesis": "Steady-state hypothesis",
 }
@@ -41,7 +42,7 @@ _PROOFS = {
     "control": "The control showed what it is for",
 }
 PROOFS = frozenset({"effect", "obligation"})
-_TIMES = frozenset({"rto", "recovery_after_removal"})
+_TIMES = frozenset({"rto", "recovery_after_removal", "rpo"})
 NOTHING = "–"
 
 

@@ -11,7 +11,7 @@ import jinja2
 
 from chaoslib_ext import __version__
 from chaoslib_ext.report.facts import Facts
-from chaoslib_ext.report.sections import Section, evidence, faults, objectives, recovery, timeline, verdict
+from chaoslib_ext.report.sections import Section, data, evidence, faults, objectives, recovery, timeline, verdict
 from chaoslib_ext.report.signs import accent_class
 from chaoslib_ext.report.svg import Svg, hatch, tag
 from chaoslib_ext.report.words import Prose, clean
@@ -21,6 +21,7 @@ SECTIONS: tuple[Callable[[Facts], Section | None], ...] = (
     objectives.section,
     timeline.section,
     recovery.section,
+    data.section,
     faults.section,
     evidence.section,
 )

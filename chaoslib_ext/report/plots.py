@@ -113,9 +113,14 @@ def rates(span: Span, found: Sequence[Slice], bands: Sequence[Band]) -> Figure:
 
 
 def _between(points: Points) -> Points:
-    """The points from the first to the last that is not 0: before and after there was no load, which is not a rate of 0."""
+    """
+    The points from the first to the last that is not 0: before and after there was no load, which is not a rate of 0.
+
+    The first and the last second are cut by the load's start and stop, so they are left out where enough others are there.
+    """
     busy = [index for index, (_, y) in enumerate(points) if y]
-    return points[busy[0] : busy[-1] + 1] if busy else []
+    cut = 1 if len(busy) > 4 else 0
+    return points[busy[0] + cut : busy[-1] + 1 - cut] if busy else []
 
 
 def errors(span: Span, found: Sequence[Slice], step_s: int, bands: Sequence[Band]) -> Figure:

@@ -39,7 +39,7 @@ def _pass(facts: Facts) -> list[str]:
 
 def _fail(facts: Facts) -> list[str]:
     missed = [finding for finding in facts.result.get("findings") or [] if finding.get("outcome") == "missed"]
-    first = sorted(missed, key=lambda finding: finding.get("kind") != "rto")[:1]
+    first = sorted(missed, key=lambda finding: (finding.get("kind") != "rpo", finding.get("kind") != "rto"))[:1]
     said = [_stop(_missed(finding, facts.result)) for finding in first] or [_reasons(facts)]
     more = f"{count(len(missed) - 1, 'further objective')} {'was' if len(missed) == 2 else 'were'} missed." if len(missed) > 1 else ""
     return [*said, more, _stop(f"{fault_clause(facts)}{impact_of(facts)}" if impact_of(facts) else "")]
@@ -119,6 +119,8 @@ def _missed(finding: Json, result: Json) -> str:
     kind, lo, hi, target = finding.get("kind"), finding.get("lo"), finding.get("hi"), finding.get("target")
     if kind in ("rto", "recovery_after_removal") and lo is not None and isinstance(target, int | float):
         return _too_slow(str(kind), lo, hi, target, result.get("rto") or {})
+    if kind == "rpo" and finding.get("bad"):
+        return f"{number(whole(finding.get('bad')))} of {count(whole(finding.get('n')), 'acknowledged write')} were lost"
     share = ratio(finding)
     if kind == "slo" and share is not None and isinstance(target, int | float):
         window = WINDOWS.get(str(finding.get("window")), clean(finding.get("window", ""), 40))

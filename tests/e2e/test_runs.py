@@ -20,8 +20,10 @@ from typing import Any
 
 import pytest
 
-from chaoslib_ext import sandbox
+from chaoslib_ext import rundir, sandbox
 from chaoslib_ext.process.client import control, process_state, read_roster
+from chaoslib_ext.sandbox.envoy import counters
+from chaoslib_ext.timeline import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +95,18 @@ def marks(room: sandbox.SandboxInfo) -> list[str]:
 
 def events(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(result["directory"]) / "events.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_request_that_was_sent_is_one_that_the_proxy_counted(chaosx: Chaosx, room: sandbox.SandboxInfo) -> None:
+    before = counters(room)["http.ingress.downstream_rq_total"]
+    code, result, err = chaosx.run("title: counted\nmethod:\n" + LOSE % "3s" + HEAD, room)
+    assert code in (0, 3), err
+    run = rundir.read(Path(result["directory"]))
+    steps = {row["index"] for row in run.endpoints if row["class"] == "step"}
+    sent = sum(
+        endpoint in steps and outcome not in (Outcome.NOT_SENT, Outcome.CONNECT) for endpoint, outcome in zip(run.rows.endpoint, run.rows.outcome, strict=True)
+    )
+    assert counters(room)["http.ingress.downstream_rq_total"] - before == sent
 
 
 def test_a_whole_run_leaves_sealed_evidence_a_report_and_nothing_else(chaosx: Chaosx, room: sandbox.SandboxInfo) -> None:

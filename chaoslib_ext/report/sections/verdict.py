@@ -75,7 +75,8 @@ def _proof(facts: Facts, fault: Json) -> tuple[str, str]:
     effect = fault.get("effect")
     if not effect:
         return "unproven", Prose(f"“{name}” was never seen in effect from outside.")
-    seen, planned = seen_uids(facts, str(fault.get("name"))), len(fault.get("targets") or [])
+    seen = seen_uids(facts, str(fault.get("name")))
+    planned = sum(not isinstance(target, dict) or bool(target.get("probe", True)) for target in fault.get("targets") or [])  # the rest is seen through these
     hit = f"{number(len(seen))} of {count(planned, 'target')}" if seen else count(planned, "target")
     proof = f": {clean(fault['proof'])}" if fault.get("proof") else ""
     return "proven", Prose(f"“{name}” was real: seen in effect from outside at {between(effect[0], effect[1])} on {hit}{proof}.")
