@@ -38,6 +38,27 @@ class Rto:
 
 
 @dataclass(frozen=True, slots=True)
+class Rpo:
+    """
+    No more than `max_writes` acknowledged writes of the load profile's `ledger` are lost, and none acknowledged earlier than `objective_s` before the fault.
+
+    At least one of the two is given; None of them promises nothing. An objective of 0 s means no lost write at all.
+    """
+
+    ledger: str
+    objective_s: float | None = None
+    max_writes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The Prometheus alert that must fire within `within_s` of the first effective fault."""
+
+    alert: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class FaultBlock:
     """What the file says about one action. `neutral` means that it does no harm; `caps` as `environment.parse_caps` gives them."""
 
@@ -59,7 +80,8 @@ class Block:
     """
     Everything the runner and the verdict need from the experiment's own part, with the files that it names.
 
-    `stop` holds rules like `{"no_data": 5.0}`, in seconds. `self_test` is `{verdict, reasons, env?}` and never changes a verdict.
+    `stop` holds rules as `guard.Rules.of` reads them, like `{"no_data": 5.0}`, in seconds.
+    `self_test` is `{verdict, reasons, env?}` and never changes a verdict.
     """
 
     slos: list[Slo] = field(default_factory=list)
@@ -73,6 +95,8 @@ class Block:
     budget: Budget | None = None
     control: str = "none"
     self_test: dict[str, Any] | None = None
+    rpo: Rpo | None = None
+    detection: Detection | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, enough to judge from a run directory alone; `from_json` gives back an equal block."""
@@ -93,6 +117,8 @@ class Block:
             budget=Budget(**data["budget"]) if data["budget"] else None,
             control=data["control"],
             self_test=data["self_test"],
+            rpo=Rpo(**data["rpo"]) if data.get("rpo") else None,
+            detection=Detection(**data["detection"]) if data.get("detection") else None,
         )
 
     def slo(self, name: str) -> Slo:

@@ -41,6 +41,7 @@ class Environment:
     """
     One environment. `caps` is as `parse_caps` gives it; `lock` is `{"file": path}`, or None.
 
+    `sli_sources` holds `{"prometheus": {"url", "resolution_s"}}` where there is one.
     `hosts` are the only hosts that load may reach. `identity` is checked before anything is touched.
     """
 
@@ -59,6 +60,7 @@ class Environment:
     retry: Retry = field(default_factory=Retry)
     values: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    sli_sources: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON; `from_json` gives back an equal environment."""

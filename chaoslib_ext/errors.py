@@ -13,6 +13,7 @@ ChaosxError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -21,13 +22,16 @@ class Problem:
     """
     One thing wrong in a file: where, what, got, expected, then what to do.
 
-    `line` counts from 1; 0 means the whole file. `path` is like `objectives[0].target`.
+    `line` counts from 1; 0 means the whole file. `path` is like `objectives[0].target`. `kind` says who can mend it:
+    `file` (the file is wrong), `package`, `environment` (a variable), `program` and `version` (something is missing
+    here), `code` (it is code that was not admitted).
     """
 
     file: str
     line: int
     path: str
     text: str
+    kind: str = "file"
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -45,8 +49,9 @@ class UsageError(ChaosxError):
 class InvalidFile(UsageError):
     """A file with one or more problems; all of them are told at once."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: list[Problem], warnings: Iterable[str] = ()) -> None:
         self.problems = problems
+        self.warnings = list(warnings)
         super().__init__("\n".join(str(problem) for problem in problems))
 
 

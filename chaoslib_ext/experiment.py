@@ -56,6 +56,7 @@ def read_experiment(
     `variables` are values given from outside (an environment's `values`, `--var`); `environ` stands for the process
     environment. `allow_code` admits code that is not ours. Raises InvalidFile with all problems of all files at once.
     """
+    from chaoslib_ext.formats.block_checks import our_block, stranger_warnings
     from chaoslib_ext.formats.experiment_checks import Surroundings, check_document
     from chaoslib_ext.formats.yamlfile import read_document
 
@@ -64,8 +65,10 @@ def read_experiment(
     around = Surroundings(allow_code, dict(variables or {}), dict(os.environ if environ is None else environ))
     found = _Found(path, document, *check_document(document, around), [path])
     block = _block(found)
+    if block is None and our_block(document, []) is None:
+        found.warnings.extend(stranger_warnings(document))
     if found.problems:
-        raise InvalidFile(sorted(dict.fromkeys(found.problems), key=lambda problem: (problem.file != str(path), problem.file, problem.line)))
+        raise InvalidFile(sorted(dict.fromkeys(found.problems), key=lambda problem: (problem.file != str(path), problem.file, problem.line)), found.warnings)
     return Experiment(path, document.data["title"], document.data, block, found.warnings, found.inputs)
 
 
@@ -107,6 +110,7 @@ def _block(found: _Found) -> Block | None:
 
 def _load(model: BlockModel, part: Document, found: _Found) -> LoadProfile | None:
     """The load profile that the block names."""
+    from chaoslib_ext.formats.locustfiles import locustfile_problems
     from chaoslib_ext.loadprofile import read_load_profile
 
     if model.load is None:
@@ -121,6 +125,8 @@ def _load(model: BlockModel, part: Document, found: _Found) -> LoadProfile | Non
         found.problems.extend(error.problems)
         return None
     found.inputs.extend([source, *([Path(profile.locustfile)] if profile.locustfile else [])])
+    if profile.locustfile:
+        found.problems.extend(locustfile_problems(Path(profile.locustfile)))
     return profile
 
 

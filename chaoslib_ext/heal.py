@@ -18,6 +18,7 @@ from pathlib import Path
 from chaoslib_ext import children, state
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.ledger import FINAL, Entry, Frame, Ledger, Step, Target, entries, salvage
+from chaoslib_ext.mesh import undo as mesh
 from chaoslib_ext.process import undo
 
 SETTLE_S = 0.5  # a request of a process that was killed lies in a socket's buffer for less than this
@@ -26,8 +27,10 @@ LOCK_S = 10.0  # how long the last heal waits until nobody can inject
 
 HANDLERS: dict[str, Callable[[Entry], Step]] = {
     "process.thaw": undo.thaw,
+    "process.thaw_store": undo.thaw_store,
     "process.open_link": undo.open_link,
     "process.release_zone": undo.release_zone,
+    "mesh.strip_fault": mesh.strip_fault,
 }
 REMOTE = frozenset({"process.open_link", "process.release_zone"})  # a request in flight can land after its sender died
 

@@ -38,7 +38,48 @@ _LIST = [
         "A known-bad control did not fail: the test is blind.",
         "Check that the load reaches the part that is bad, and that the SLOs look at it.",
     ),
+    Reason("RPO_MISSED", "More acknowledged writes were lost than promised.", "See the data section: what was lost, and whether before or after the fault."),
+    Reason(
+        "WRITES_RESURRECTED",
+        "Writes that were refused are there all the same.",
+        "Look for a retry behind the service, or a status that does not mean refused: `writes.NAME.rejected`.",
+    ),
+    Reason("WRITES_PHANTOM", "The store holds records of this run that nobody sent.", "Look for a component that makes up or mangles ids."),
+    Reason(
+        "DETECTION_MISSED",
+        "The promised alert did not fire in time.",
+        "See the detection row; look at the alert's expression and its `for`, or promise what it can hold.",
+    ),
     # the run could not be decided
+    Reason(
+        "DETECTION_STRADDLES",
+        "The objective lies inside the bracket of the time until the alert fired.",
+        "Evaluate the rule more often, or leave more room in `detection.within`.",
+    ),
+    Reason("DETECTION_NOT_OBSERVED", "The observation ended before the alert's time was over.", "Lengthen `windows.recovery`."),
+    Reason("ALERT_ALREADY_FIRING", "The alert was firing before the effect, so it says nothing about it.", "Mend what it fires for, and run again."),
+    Reason("SOURCE_UNREACHABLE", "A source of measurements beside the load could not be read.", "See its error in the timeline; look at `sli_sources`."),
+    Reason(
+        "SOURCE_TOO_COARSE",
+        "The readings of a source are too far apart to say what happened inside the window.",
+        "Scrape more often, or lengthen the window.",
+    ),
+    Reason(
+        "SOURCE_INCOMPLETE",
+        "A part of what a source counts vanished or began anew in the window.",
+        "Count where every request passes (a proxy, a gateway), or write the counter without a sum.",
+    ),
+    Reason(
+        "RPO_UNDECIDED",
+        "Whether too much data was lost lies within the uncertainty: of the effect's bracket, or of writes that ended unknown.",
+        "Raise the rate of writes, or lengthen the step's timeout so that fewer end unknown.",
+    ),
+    Reason(
+        "READBACK_FAILED",
+        "The writes could not be read back with authority after recovery.",
+        "See the finding; give `settled.within` more time, or name the nodes that must be readable in `settled.nodes`.",
+    ),
+    Reason("NO_WRITES_AT_RISK", "Too few writes were acknowledged just before the fault for any to be lost.", "Raise the rate of the journey that writes."),
     Reason(
         "BASELINE_UNHEALTHY",
         "The system did not meet its objectives before anything was injected.",

@@ -17,8 +17,9 @@ class Finding:
     """
     One comparison with its evidence. `outcome` is met, missed or inconclusive; `reasons` are codes, empty when met.
 
+    `source` names what judged an SLO when it was not the load (prometheus).
     For an SLO `target` is a ratio, `lo` and `hi` are confidence bounds (printed only), `n` the known samples. For
-    a recovery `target` is the objective and `lo`, `hi` the bracket, in seconds; `hi` None means never.
+    a recovery, or a detection, `target` is the objective and `lo`, `hi` the bracket, in seconds; `hi` None means never.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Finding:
     hi: float | None = None
     n: int | None = None
     bad: int | None = None
+    source: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, rounded: the same bytes for the same finding."""

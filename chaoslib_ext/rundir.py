@@ -22,6 +22,7 @@ from chaoslib_ext.experiment import Block
 from chaoslib_ext.result import Result
 from chaoslib_ext.seal import RESULT, SEALED, canonical, seal, seal_of, verify, write_whole
 from chaoslib_ext.timeline import Rows, Second, read_rows, read_seconds
+from chaoslib_ext.writelog import Attempt, NodeRead, read_acks, read_node
 
 __all__ = ["KINDS", "RESULT", "SEALED", "Run", "Writer", "read", "seal", "seal_of", "seal_result", "verify", "write_json"]
 
@@ -105,7 +106,7 @@ class Run:
     All that is known of a run. `problems` says what of the evidence is missing or damaged.
 
     `meta` is None when the load child never wrote its last word; `endpoints` is then empty. `ledger_corrupt`
-    says that the undo ledger cannot be read with certainty.
+    says that the undo ledger cannot be read with certainty. `attempts` are all noted writes, `reads` the final read of each node.
     """
 
     folder: Path
@@ -118,6 +119,8 @@ class Run:
     meta: dict[str, Any] | None = None
     endpoints: list[dict[str, Any]] = field(default_factory=list)
     undo: tuple[ledger.Frame, ...] = ()
+    attempts: list[Attempt] = field(default_factory=list)
+    reads: list[NodeRead] = field(default_factory=list)
     ledger_corrupt: bool = False
     problems: list[str] = field(default_factory=list)
     seal: str = ""
@@ -140,6 +143,7 @@ def read(folder: Path) -> Run:
     _read_events(run)
     _read_load(run)
     _read_undo(run)
+    _read_writes(run)
     return run
 
 
@@ -241,6 +245,23 @@ def _read_undo(run: Run) -> None:
         run.problems.append(str(error).replace(str(run.folder) + "/", ""))
     except OSError as error:
         run.problems.append(f"undo.wal: cannot be read: {error!r}")
+
+
+def _read_writes(run: Run) -> None:
+    """The write ledger and what was read back. That a promised one is missing altogether, the load's own rows tell."""
+    folder = run.folder / "writes"
+    for path in sorted(folder.glob("acks-*.bin")):
+        acks = _attempt(run, f"writes/{path.name}", partial(read_acks, path))
+        if acks is not None:
+            run.attempts += acks.attempts
+            if not acks.closed:
+                run.problems.append(f"writes/{path.name}: " + ("its end is torn" if acks.torn else "its writer did not live to end it"))
+    for path in sorted(folder.glob("readback-*.bin")):
+        read = _attempt(run, f"writes/{path.name}", partial(read_node, path))
+        if read is not None:
+            run.reads.append(read)
+    if len({one.id for one in run.attempts}) < len(run.attempts):
+        run.problems.append("writes: two workers gave out the same id")
 
 
 def _plain(value: Any) -> Any:

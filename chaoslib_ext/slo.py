@@ -1,7 +1,7 @@
 """
 Service level objectives: what is promised, read from OpenSLO v1 files.
 
-Only ratios of what the load generator saw (metric source `locust`) are judged; everything else is refused by name.
+Ratios of what the load generator saw (metric source `locust`) and of counters in Prometheus are judged; everything else is refused by name.
 """
 
 from __future__ import annotations
@@ -24,12 +24,18 @@ class Sli:
     Which samples count, and which of them are good: those that ended OK within `max_latency_ms` (None: however long).
 
     `select_name` is a journey's or a step's name, None for all; `select_class` is `journey` or `step`.
+
+    With `source` prometheus, `good_query` and `total_query` are PromQL for counters, and no sample of the load counts:
+    `select_class` is then `none`, which no endpoint is of.
     """
 
     name: str
     select_name: str | None
     select_class: str
     max_latency_ms: float | None
+    source: str = "locust"
+    good_query: str | None = None
+    total_query: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

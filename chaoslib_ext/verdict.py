@@ -11,8 +11,10 @@ from typing import Any
 
 from chaoslib_ext import ledger
 from chaoslib_ext.judging.case import Case, case_of, unique
+from chaoslib_ext.judging.detection import judge_detection
 from chaoslib_ext.judging.objectives import judge_budget, judge_objective
 from chaoslib_ext.judging.obligations import obligations
+from chaoslib_ext.judging.rpo import judge_rpo
 from chaoslib_ext.judging.rto import judge_recovery_after_removal, judge_rto, recovered_window
 from chaoslib_ext.judging.soundness import delivered, obligation, soundness
 from chaoslib_ext.reasons import EXIT_CODES, OUTRANKING, REASONS, worst
@@ -47,12 +49,14 @@ def judge(run: Run) -> Result:
         faults=[fault.to_json() for fault in case.faults],
         load=_load(case),
         budget=figures["budget"],
+        detection=figures["detection"],
         control=case.control,
         attempt=dict(run.header.get("attempt") or {"n": 1, "commit": None}),
         notices=_notices(case),
         windows=figures["windows"],
         clean=_clean(case),
         seal=run.seal,
+        rpo=figures["rpo"],
     )
 
 
@@ -72,7 +76,13 @@ def _promises(case: Case) -> tuple[list[Finding], dict[str, Any]]:
     if lacking is not None:
         case.against.setdefault("recovered", []).extend(lacking.reasons)
     found = [judge_objective(case, objective, recovered) for objective in case.block.objectives]
-    judged = {"rto": judge_rto(case), "recovery_after_removal": judge_recovery_after_removal(case), "budget": judge_budget(case)}
+    judged = {
+        "detection": judge_detection(case),
+        "rto": judge_rto(case),
+        "recovery_after_removal": judge_recovery_after_removal(case),
+        "budget": judge_budget(case),
+        "rpo": judge_rpo(case),
+    }
     found += [pair[0] for pair in judged.values() if pair is not None] + ([lacking] if lacking is not None else [])
     figures: dict[str, Any] = {name: None if pair is None else pair[1] for name, pair in judged.items()}
     spans = {**case.windows, **({"recovered": recovered.span} if recovered is not None and recovered.settled else {})}
@@ -152,6 +162,8 @@ def _notices(case: Case) -> list[str]:
         found.append("closed-model load: its figures hide outages; recovery brackets are widened by the longest answer and the longest pause")
     if case.control != "none":
         found.append(f"a control ({case.control}): says something about the test, nothing about resilience")
+    left = [event for event in case.run.of_kind("note") if event.get("ledger") and event.get("left") != 0]
+    found += [f"test records remain in {event['ledger']}: {'how many is not known' if event.get('left') is None else event['left']}" for event in left]
     accepted = [entry for entry in ledger.entries(case.run.undo) if entry.rec == "ACCEPTED"]
     found += [f"accepted by a person, not healed: {entry.fault} on {entry.target.name}" for entry in accepted]
     return found

@@ -14,12 +14,17 @@ from typing import Any
 
 import click
 
+from chaoslib_ext import state
 from chaoslib_ext.environment import EnvChoice, Environment, parse_env_argument, read_environment
-from chaoslib_ext.errors import Refused
-from chaoslib_ext.experiment import read_experiment
+from chaoslib_ext.errors import Refused, UsageError
+from chaoslib_ext.experiment import Experiment, read_experiment
+from chaoslib_ext.formats import kinds
+from chaoslib_ext.formats.file_problems import nearest
+from chaoslib_ext.formats.yamlfile import is_file
 from chaoslib_ext.gate.outputs import write_all
 from chaoslib_ext.reasons import REASONS
-from chaoslib_ext.runner.prepare import command_line, prepare
+from chaoslib_ext.runner.plan import read_plan
+from chaoslib_ext.runner.prepare import Asked, command_line, prepare
 from chaoslib_ext.runner.session import Finished
 from chaoslib_ext.runner.session import run as run_prepared
 
@@ -34,6 +39,7 @@ class Options:
     seed: int | None
     allow_code: bool
     quiet: bool
+    plan_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +53,59 @@ class Shown:
 
 def run_file(options: Options) -> Shown:
     """Runs one experiment file and draws its report. Raises UsageError or Refused before anything is touched."""
-    choice = parse_env_argument(options.env)
-    values = read_environment(choice.path).values if choice.path is not None else {}
-    experiment = read_experiment(options.experiment, allow_code=options.allow_code, variables=values)
-    for warning in experiment.warnings:
+    choice = choose(options.env)
+    experiment = read_for(options.experiment, choice, options.allow_code)
+    stored = read_plan(options.plan_file) if options.plan_file else None
+    if stored is not None and options.seed not in (None, stored["seed"]):
+        raise UsageError(f"--seed {options.seed}: the plan {options.plan_file} was drawn with seed {stored['seed']}; leave --seed out, or plan again")
+    seed = stored["seed"] if stored is not None else options.seed
+    check_folders(options.out)
+    for warning in () if options.quiet else experiment.warnings:
         click.echo(f"warning: {warning}", err=True)
     with environment_of(choice) as environment:
-        prepared = prepare(experiment, environment, options.out, options.seed, command_line())
+        prepared = prepare(experiment, environment, Asked(options.out, seed, command_line(), stored, options.allow_code))
+        if stored is not None and not options.quiet:
+            click.echo(f"plan {prepared.plan['token']}: the targets are the planned ones", err=True)
         finished = run_prepared(prepared, experiment, options.quiet)
-    return shown(finished, draw(finished))
+    return shown(finished, draw(finished), prepared.plan["token"])
+
+
+def choose(text: str) -> EnvChoice:
+    """The environment that `--env` means. Raises UsageError with what there is when its file is missing."""
+    choice = parse_env_argument(text)
+    if choice.path is None or is_file(choice.path):
+        return choice
+    there = ["sandbox", *sorted(path.stem for path in Path("environments").glob("*.yaml"))]
+    near = nearest(text, there)
+    hint = f"did you mean {near}?" if near else f"there are: sandbox (built in){''.join(f', {name}' for name in there[1:])}"
+    raise UsageError(f"--env {text}: no such file: {choice.path}; {hint}")
+
+
+def read_for(path: Path, choice: EnvChoice, allow_code: bool) -> Experiment:
+    """The experiment of a file, with the values of the environment. Raises UsageError for anything that is no experiment."""
+    if not path.exists():
+        there = sorted(str(found) for found in [*Path().glob("*.yaml"), *Path("experiments").glob("**/*.yaml")][:1000])
+        near = nearest(str(path), there)
+        hint = f"did you mean {near}?" if near else "check the path, or make a starter project: chaosx init"
+        raise UsageError(f"{path}: no such file; {hint}")
+    if path.is_dir():
+        raise UsageError(f"{path}: got a folder, expected an experiment file in it")
+    kind = kinds.kind_of(path)
+    if kind not in (kinds.EXPERIMENT, kinds.UNKNOWN):
+        raise UsageError(f"{path}: got a file of kind {kind}, expected an experiment (`title`, `method`, …) that names it")
+    values = read_environment(choice.path).values if choice.path is not None else {}
+    return read_experiment(path, allow_code=allow_code, variables=values)
+
+
+def check_folders(out: Path) -> None:
+    """Whether reports and state can be written, before anything is begun. Raises UsageError, or Refused for the state directory."""
+    above = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"--out {out}: {above} {'may not be written to' if above.is_dir() else 'is not a folder'}; name another folder")
+    home = state.state_dir()
+    above = next(folder for folder in (home, *home.parents) if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise Refused("PREFLIGHT_FAILED", f"the state directory {home} cannot be written; set CHAOSX_STATE to a folder of yours on a local disk")
 
 
 @contextmanager
@@ -89,7 +139,7 @@ def draw(finished: Finished) -> list[Path]:
         return []
 
 
-def shown(finished: Finished, outputs: list[Path]) -> Shown:
+def shown(finished: Finished, outputs: list[Path], token: str) -> Shown:
     """The end of a run as people and pipelines read it."""
     result = finished.result
     report = next((path for path in outputs if path.suffix == ".html"), None)
@@ -97,9 +147,10 @@ def shown(finished: Finished, outputs: list[Path]) -> Shown:
     for code in result.reasons:
         lines.append(f"  {code}: {REASONS[code].sentence} {REASONS[code].next_step}")
     lines += [f"  {finished.detail}"] if finished.detail else []
-    lines += [f"report  {_near(report)}" if report else f"run     {_near(finished.directory)}", f"seal    {finished.seal}"]
+    lines.append(f"report  {_near(report)}" if report else f"run     {_near(finished.directory)}")
+    lines += [f"why     chaosx explain {_near(finished.directory)}", f"plan    {token}", f"seal    {finished.seal}"]
     as_json = {"verdict": result.verdict, "exit_code": result.exit_code, "reasons": result.reasons, "run": result.run, "directory": str(finished.directory)}
-    return Shown(result.verdict, {**as_json, "report": str(report) if report else None, "seal": finished.seal}, "\n".join(lines))
+    return Shown(result.verdict, {**as_json, "report": str(report) if report else None, "seal": finished.seal, "plan_token": token}, "\n".join(lines))
 
 
 def _near(path: Path) -> str:

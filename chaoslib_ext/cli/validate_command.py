@@ -1,55 +1,106 @@
 """
 `chaosx validate`: each file is read as what it is, by its own words; all problems of all files are told.
+
+OpenSLO files are read together, because one may name what stands in another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
-from chaoslib_ext.environment import read_environment
-from chaoslib_ext.errors import InvalidFile, UsageError
-from chaoslib_ext.experiment import read_experiment
-from chaoslib_ext.loadprofile import read_load_profile
-from chaoslib_ext.slo import read_slo_files
-
-KINDS = {"kind: LoadProfile": "load profile", "kind: Environment": "environment", "openslo": "slo"}
+from chaoslib_ext.errors import InvalidFile, Problem
+from chaoslib_ext.formats import kinds
 
 
-def check_files(files: Iterable[Path], allow_code: bool) -> tuple[list[str], list[str]]:
-    """The problems and the warnings of the files, as lines."""
-    problems: list[str] = []
-    warnings: list[str] = []
-    for path in files:
-        try:
-            warnings += _check(path, allow_code)
-        except InvalidFile as error:
-            problems += [str(problem) for problem in error.problems]
-        except UsageError as error:
-            problems.append(str(error))
-    return problems, warnings
+@dataclass(slots=True)
+class Checked:
+    """One file: what it is, and what was found."""
+
+    file: str
+    kind: str
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; each problem with its `kind`."""
+        return {**asdict(self), "valid": not self.problems}
 
 
-def _check(path: Path, allow_code: bool) -> list[str]:
-    kind = kind_of(path)
-    if kind == "load profile":
-        read_load_profile(path)
-    elif kind == "environment":
-        read_environment(path)
-    elif kind == "slo":
-        return list(read_slo_files([path]).warnings)
-    else:
-        return list(read_experiment(path, allow_code=allow_code).warnings)
+def check_files(files: Sequence[Path], allow_code: bool) -> list[Checked]:
+    """What was found in each file, in the order given. Problems of a file that another one names are told with the one that names it."""
+    checked = [Checked(str(path), kinds.kind_of(path)) for path in files]
+    for path, one in zip(files, checked, strict=True):
+        if one.kind != kinds.SLO:
+            _read(one, path, allow_code)
+    slos = {one.file: one for one in checked if one.kind == kinds.SLO}
+    if slos:
+        _read_slos(slos)
+    return checked
+
+
+def _read(one: Checked, path: Path, allow_code: bool) -> None:
+    readers: dict[str, Callable[[Path], list[str]]] = {
+        kinds.LOAD_PROFILE: _load_profile,
+        kinds.ENVIRONMENT: _environment,
+        kinds.LOCUSTFILE: _locustfile,
+        kinds.UNKNOWN: _unknown,
+        kinds.EXPERIMENT: lambda path: _experiment(path, allow_code),
+    }
+    try:
+        one.warnings += readers[one.kind](path)
+    except InvalidFile as error:
+        one.problems += error.problems
+        one.warnings += error.warnings
+
+
+def _read_slos(slos: dict[str, Checked]) -> None:
+    from chaoslib_ext.slo import read_slo_files
+
+    try:
+        for warning in read_slo_files([Path(file) for file in slos]).warnings:
+            slos[next((file for file in slos if warning.startswith(f"{file}:")), next(iter(slos)))].warnings.append(warning)
+    except InvalidFile as error:
+        for problem in error.problems:
+            slos.get(problem.file, next(iter(slos.values()))).problems.append(problem)
+
+
+def _experiment(path: Path, allow_code: bool) -> list[str]:
+    from chaoslib_ext.experiment import read_experiment
+
+    return read_experiment(path, allow_code=allow_code).warnings
+
+
+def _load_profile(path: Path) -> list[str]:
+    from chaoslib_ext.formats.locustfiles import locustfile_problems, locustfile_warnings
+    from chaoslib_ext.loadprofile import read_load_profile
+
+    profile = read_load_profile(path)
+    if profile.locustfile is None:
+        return []
+    problems = locustfile_problems(Path(profile.locustfile))
+    if problems:
+        raise InvalidFile(problems)
+    return locustfile_warnings(Path(profile.locustfile))
+
+
+def _environment(path: Path) -> list[str]:
+    from chaoslib_ext.environment import read_environment
+
+    read_environment(path)
     return []
 
 
-def kind_of(path: Path) -> str:
-    """What a file says it is: load profile, environment, slo, or else an experiment."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
-    return next(
-        (kind for sign, kind in KINDS.items() if any(line.startswith(("apiVersion", "kind", "- apiVersion")) and sign in line for line in text.splitlines())),
-        "experiment",
-    )
+def _locustfile(path: Path) -> list[str]:
+    from chaoslib_ext.formats.locustfiles import locustfile_problems, locustfile_warnings
+
+    problems = locustfile_problems(path)
+    if problems:
+        raise InvalidFile(problems)
+    return locustfile_warnings(path)
+
+
+def _unknown(path: Path) -> list[str]:
+    raise InvalidFile([Problem(str(path), 0, "", kinds.unknown_text(path))])

@@ -4,7 +4,7 @@ from typing import Any
 
 from chaoslib_ext.faults import injection
 
-__all__ = ["kill_replicas", "lose_zone"]
+__all__ = ["abort_traffic", "cut_replication", "delay_replication", "delay_traffic", "kill_replicas", "lose_primary", "lose_zone"]
 
 
 def kill_replicas(service: str, share: str = "", count: int = 0, zone: str = "", timeout_s: float = 10.0) -> dict[str, Any]:
@@ -39,3 +39,90 @@ def lose_zone(zone: str, duration: str, how: str = "silent", service: str = "", 
     """
     arguments = {"zone": zone, "duration": duration, "how": how, "service": service, "timeout_s": timeout_s}
     return injection.inject("lose_zone", arguments)
+
+
+def delay_traffic(
+    service: str, delay: str, duration: str, share: str = "100%", route: str = "", where: str = "sidecar", zone: str = "", timeout_s: float = 10.0
+) -> dict[str, Any]:
+    """
+    Holds back a `share` of the requests to a service for `delay` (like "200ms"), for `duration` (like "40s").
+
+    `where` says which Envoys do it: "sidecar" (those in front of the service's replicas, of one `zone` or of all) or
+    "ingress" (the one in front of the whole service). With `route`, only requests on the route of that name. Health
+    checks are let alone. An Envoy does not count the delay against its own timeout: to test a caller's timeouts, delay
+    one hop further down, at the sidecars.
+
+    It is taken back after `duration`, counted from the moment the delay was seen from outside, by the healer: only our
+    part of the route is taken out, whatever else was changed in it meanwhile stays. Requests that are held back at that
+    moment still wait to the end.
+
+    It needs Envoys whose routes lie in files, and no other fault on the same route. Returns when the delay was seen in
+    looks through every affected Envoy; fails when it was not within `timeout_s` seconds, and is then taken back all the same.
+    """
+    arguments = {"service": service, "delay": delay, "duration": duration, "share": share, "route": route, "where": where, "zone": zone}
+    return injection.inject("delay_traffic", {**arguments, "timeout_s": timeout_s})
+
+
+def abort_traffic(
+    service: str, duration: str, status: int = 503, share: str = "100%", route: str = "", where: str = "sidecar", zone: str = "", timeout_s: float = 10.0
+) -> dict[str, Any]:
+    """
+    Answers a `share` of the requests to a service with `status` instead of passing them on, for `duration` (like "40s").
+
+    `where`, `zone` and `route` choose the Envoys and the requests as in `delay_traffic`. Health checks are let alone. An
+    Envoy never repeats a request that it aborted itself: to test a caller's retries, abort at the sidecars.
+
+    It is taken back after `duration`, counted from the moment the aborts were seen from outside, by the healer: only our
+    part of the route is taken out, whatever else was changed in it meanwhile stays.
+
+    It needs Envoys whose routes lie in files, and no other fault on the same route. Returns when aborted requests were
+    seen in looks through every affected Envoy; fails when they were not within `timeout_s` seconds, and is then taken
+    back all the same.
+    """
+    arguments = {"service": service, "duration": duration, "status": status, "share": share, "route": route, "where": where, "zone": zone}
+    return injection.inject("abort_traffic", {**arguments, "timeout_s": timeout_s})
+
+
+def lose_primary(store: str = "store", duration: str = "", how: str = "kill", timeout_s: float = 10.0) -> dict[str, Any]:
+    """
+    Takes the primary of a replicated store away.
+
+    `how` says which loss: "kill" (its machine dies: all of its processes are killed, and what was on its replication
+    links is lost), "freeze" (all of its processes are stopped by SIGSTOP for `duration`, like "40s") or "switchover" (a
+    planned change of the primary, carried out by the failover controller). `duration` belongs to "freeze" alone.
+
+    For "kill" and "switchover" there is nothing to undo: the store owes another primary, and the run sees whether and
+    when it came; a killed node stays down. A frozen node is continued after `duration` by the healer; where another
+    node was promoted meanwhile, the failover controller brings it back as a standby.
+
+    It needs an environment with a store that has a standby. Returns when the planned primary was seen from outside not
+    to be the primary any more (for "freeze": not to answer); fails when that is not seen within `timeout_s` seconds.
+    """
+    return injection.inject("lose_primary", {"store": store, "duration": duration, "how": how, "timeout_s": timeout_s})
+
+
+def cut_replication(zone: str, duration: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    """
+    Cuts the replication link of the standby in a zone for `duration` (like "40s"): it swallows everything, and nothing is closed.
+
+    Clients reach the standby as before, and read what is older and older. It is taken back after `duration`, counted from
+    the moment the cut was seen from outside, by the healer: the link passes again. If somebody else has changed the same
+    link meanwhile, theirs stays and the run says so.
+
+    It needs an environment with a store that has a standby in that zone. Returns when nothing was seen to come through
+    the link any more; fails when that is not seen within `timeout_s` seconds, and is then taken back all the same.
+    """
+    return injection.inject("cut_replication", {"zone": zone, "duration": duration, "timeout_s": timeout_s})
+
+
+def delay_replication(zone: str, delay: str, duration: str, timeout_s: float = 10.0) -> dict[str, Any]:
+    """
+    Makes the replication link of the standby in a zone slower by `delay` each way (like "50ms"), for `duration` (like "40s").
+
+    It is taken back after `duration`, counted from the moment the delay was seen from outside, by the healer. If somebody
+    else has changed the same link meanwhile, theirs stays and the run says so.
+
+    It needs an environment with a store that has a standby in that zone. Returns when looks through the link were seen to
+    take longer; fails when that is not seen within `timeout_s` seconds, and is then taken back all the same.
+    """
+    return injection.inject("delay_replication", {"zone": zone, "delay": delay, "duration": duration, "timeout_s": timeout_s})

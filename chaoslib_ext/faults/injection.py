@@ -23,7 +23,9 @@ from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import FaultFailed
 from chaoslib_ext.faults.planning import bound
 from chaoslib_ext.ledger import Frame, Ledger, effect_frame
-from chaoslib_ext.process.parts import Part, parts
+from chaoslib_ext.mesh import parts as mesh
+from chaoslib_ext.process import parts as process
+from chaoslib_ext.process.parts import Part
 
 OUTER_S = 5.0  # on top of timeout and duration: the bound after which a fault is taken back whatever was seen
 POLL_S = 0.01
@@ -98,7 +100,8 @@ def marker_name(owner: str) -> str:
 
 
 def _carry_out(row: dict[str, Any], ledger: Ledger, owner: str) -> None:
-    todo = parts(row, owner, lambda folder: folder / "markers" / marker_name(owner))
+    room = mesh if row.get("traffic") else process
+    todo = room.parts(row, owner, lambda folder: folder / "markers" / marker_name(owner))
     seconds = float(row["timeout_s"]) + float(row["duration_s"] or 0) + OUTER_S
     expires_ns = boot_ns() + round(seconds * NS)
     first: Callable[[], None] = partial(_write_markers, row, owner, todo)

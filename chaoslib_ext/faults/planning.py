@@ -13,14 +13,21 @@ from typing import Any
 from chaoslib_ext.clock import parse_duration
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import FaultFailed, Refused, UsageError
+from chaoslib_ext.faults import storing, traffic
 from chaoslib_ext.formats.quantities import parse_ratio
 from chaoslib_ext.process.client import read_roster, uid
 
 MODULES = ("chaoslib_ext.faults", "chaoslib_ext.faults.actions")
 REQUIRED = object()
+_TRAFFIC = {"share": "100%", "route": "", "where": "sidecar", "zone": "", "timeout_s": 10.0}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "kill_replicas": {"service": REQUIRED, "share": "", "count": 0, "zone": "", "timeout_s": 10.0},
     "lose_zone": {"zone": REQUIRED, "duration": REQUIRED, "how": "silent", "service": "", "timeout_s": 10.0},
+    "delay_traffic": {"service": REQUIRED, "delay": REQUIRED, "duration": REQUIRED, **_TRAFFIC},
+    "lose_primary": {"store": "store", "duration": "", "how": "kill", "timeout_s": 10.0},
+    "cut_replication": {"zone": REQUIRED, "duration": REQUIRED, "timeout_s": 10.0},
+    "delay_replication": {"zone": REQUIRED, "delay": REQUIRED, "duration": REQUIRED, "timeout_s": 10.0},
+    "abort_traffic": {"service": REQUIRED, "duration": REQUIRED, "status": 503, **_TRAFFIC},
 }
 HOWS = ("silent", "isolate", "crash")
 
@@ -41,7 +48,12 @@ def resolve(activity: dict[str, Any], environment: Environment, caps: dict[str, 
     name, func = str(activity["name"]), str(activity["provider"].get("func"))
     arguments = bound(name, func, activity["provider"].get("arguments") or {})
     rosters = _rosters(environment, name)
-    row = (_kill_replicas if func == "kill_replicas" else _lose_zone)(name, arguments, environment, rosters, seed)
+    resolvers = {"kill_replicas": _kill_replicas, "lose_zone": _lose_zone, "delay_traffic": _delay_traffic, "abort_traffic": _abort_traffic}
+    of_store = {"lose_primary": storing.lose_primary, "cut_replication": storing.cut_replication, "delay_replication": storing.delay_replication}
+    if func in of_store:
+        row = of_store[func](name, arguments, environment, rosters)
+    else:
+        row = resolvers[func](name, arguments, environment, rosters, seed)
     row = {"activity": name, "func": func, "arguments": arguments, "timeout_s": float(arguments["timeout_s"]), **row}
     _refuse_never(row, environment)
     too_much = exceeded(row, caps)
@@ -165,9 +177,42 @@ def _lose_zone(name: str, arguments: dict[str, Any], environment: Environment, r
     if how != "silent" and len(whole) < len({roster[0] for roster, _ in hit}):
         raise UsageError(f'{name}: lose_zone: how "{how}" takes the whole zone {zone}, and other services live in it; use how "silent", or leave out service')
     around = [_zone_target(roster, zone, "zone" if how == "crash" else "link") for roster in whole]
-    targets = [*around, *(_replica(roster, replica) for roster, replica in hit)]
+    links, nodes = _of_the_store(name, rosters, zone, how, service)
+    targets = [*links, *around, *nodes, *(_replica(roster, replica) for roster, replica in hit)]
     held = {"kind": "held", "duration_s": duration_s, "reversible": how != "crash"}
-    return {"how": how, **held, "service": service, "zone": zone, "targets": targets, **_extent(replicas, targets)}
+    extent = _extent(replicas, targets)
+    extent["of"] |= storing.zone_extent(rosters, targets)
+    return {"how": how, **held, "service": service, "zone": zone, "targets": targets, **extent}
+
+
+def _of_the_store(name: str, rosters: Sequence[Roster], zone: str, how: str, service: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The replication links and the nodes of a store that a zone takes along; none where only a service of it is lost."""
+    found = [storing.zone_targets(roster, zone) for roster in rosters] if not service else []
+    links, nodes = [link for one, _ in found for link in one], [node for _, one in found for node in one]
+    if nodes and how == "isolate":
+        raise UsageError(
+            f'{name}: lose_zone: how "isolate" cannot cut off {nodes[0]["name"]}, which its clients reach directly;'
+            ' use how "silent" or "crash", or name a service'
+        )
+    return links, nodes
+
+
+def _delay_traffic(name: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster], _seed: int) -> dict[str, Any]:
+    return traffic.plan(name, "delay_traffic", arguments, *_service_and_zone(name, arguments, environment, rosters))
+
+
+def _abort_traffic(name: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster], _seed: int) -> dict[str, Any]:
+    return traffic.plan(name, "abort_traffic", arguments, *_service_and_zone(name, arguments, environment, rosters))
+
+
+def _service_and_zone(
+    name: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster]
+) -> tuple[str, list[tuple[Roster, dict[str, Any]]]]:
+    zone = environment.zones.get(str(arguments["zone"]), str(arguments["zone"]))
+    replicas = _all_replicas(rosters)
+    _check_exists(name, "service", str(arguments["service"]), (replica["service"] for _, replica in replicas))
+    _check_exists(name, "zone", zone, (replica["zone"] for _, replica in replicas if replica["service"] == arguments["service"]))
+    return zone, replicas
 
 
 def _names_in(roster: Roster, zone: str) -> set[str]:

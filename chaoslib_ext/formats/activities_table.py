@@ -10,7 +10,15 @@ from __future__ import annotations
 from typing import Any
 
 # function of chaoslib_ext.faults → its kind: `instant` owes a replacement, `held` is taken back by the healer
-MANAGED: dict[str, str] = {"kill_replicas": "instant", "lose_zone": "held"}
+MANAGED: dict[str, str] = {
+    "kill_replicas": "instant",
+    "lose_zone": "held",
+    "delay_traffic": "held",
+    "abort_traffic": "held",
+    "cut_replication": "held",
+    "delay_replication": "held",
+    "lose_primary": "instant",
+}
 MANAGED_MODULES = ("chaoslib_ext.faults", "chaoslib_ext.faults.actions")
 
 # top package → its distribution, and how to install it
@@ -26,6 +34,9 @@ def managed_kind(activity: dict[str, Any]) -> str | None:
     if activity.get("type") != "action" or not isinstance(provider, dict) or provider.get("type") != "python":
         return None
     func = provider.get("func")
+    arguments = provider.get("arguments")
+    if func == "lose_primary" and isinstance(arguments, dict) and arguments.get("how") == "freeze":
+        return "held" if provider.get("module") in MANAGED_MODULES else None
     return MANAGED.get(func) if provider.get("module") in MANAGED_MODULES and isinstance(func, str) else None
 
 

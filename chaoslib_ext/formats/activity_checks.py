@@ -6,18 +6,19 @@ Nothing is imported: our own functions are read from source, a stranger's packag
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.formats.activities_table import KNOWN_PACKAGES
 from chaoslib_ext.formats.argument_checks import argument_problems
 from chaoslib_ext.formats.file_problems import nearest, unknown_key
+from chaoslib_ext.formats.foreign import lacking
 from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.formats.signatures import activity_modules, exported
-from chaoslib_ext.formats.tolerance_checks import tolerance_problems
+from chaoslib_ext.formats.tolerance_checks import missing_package, tolerance_problems
 from chaoslib_ext.formats.yamlfile import KeyPath
 
 _KEYS = (
@@ -45,7 +46,7 @@ _PROVIDER = {
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _WHOLE_VARIABLE = re.compile(r"\$\{[^}]+\}")
 
-Say = Callable[[KeyPath, str], None]
+Say = Callable[..., None]  # path, text, and the kind of the problem where it is not the file
 
 
 class ActivityCheck:
@@ -101,6 +102,8 @@ class ActivityCheck:
         """Checks a tolerance; one that is a probe is an activity again."""
         for where, text in tolerance_problems(tolerance):
             self.say((*path, *where), text)
+        if missing := missing_package(tolerance):
+            self.say(path, missing, "package")
         if isinstance(tolerance, dict) and tolerance.get("type") == "probe":
             self.check(path, tolerance, False)
 
@@ -124,7 +127,7 @@ class ActivityCheck:
                 if not isinstance(provider, dict) or provider.get("type") != "python":
                     self.say((*where, at, "provider"), f"got {shown(provider)}, expected a provider of type python with a `module`")
                 else:
-                    self._code((*where, at, "provider"), provider.get("module"))
+                    self._code((*where, at, "provider"), provider.get("module"), None)
 
     def provider(self, path: KeyPath, provider: Any) -> None:
         """Checks what an activity calls."""
@@ -161,10 +164,11 @@ class ActivityCheck:
             self.say((*path, "arguments"), f"got {shown(arguments)}, expected a text, a list or a mapping")
         if not isinstance(program, str) or not program or "\0" in program:
             self.say((*path, "path"), f"got {shown(program)}, expected the path of a program" if "path" in provider else "missing; add it")
-        elif not self.allow_code:
-            self.say((*path, "path"), f"{shown(program)} is a program of your own, which is not run unless you pass --allow-code")
-        elif "${" not in program and shutil.which(program) is None:
-            self.say((*path, "path"), f"the program {shown(program)} is not found, or may not be executed; install it or mend the path")
+            return
+        if not self.allow_code:
+            self.say((*path, "path"), f"{shown(program)} is a program of your own, which is not run unless you pass --allow-code", "code")
+        if "${" not in program and shutil.which(program) is None:
+            self.say((*path, "path"), f"the program {shown(program)} is not found, or may not be executed; install it or mend the path", "program")
 
     def _python(self, path: KeyPath, provider: dict[str, Any]) -> None:
         module, func, arguments = provider.get("module"), provider.get("func"), provider.get("arguments")
@@ -173,20 +177,21 @@ class ActivityCheck:
             arguments = None
         if not isinstance(func, str) or not func:
             self.say((*path, "func"), f"got {shown(func)}, expected the name of a function" if "func" in provider else "missing; add it")
-        if not self._code(path, module) or not isinstance(module, str) or not isinstance(func, str) or not func:
+        named = func if isinstance(func, str) and func else None
+        if not self._code(path, module, named) or not isinstance(module, str) or named is None:
             return
         if module.partition(".")[0] == "chaoslib_ext":
             names = exported(module)
-            if func not in names:
-                near = nearest(func, names)
+            if named not in names:
+                near = nearest(named, names)
                 hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(sorted(names)) or 'none'}"
-                self.say((*path, "func"), f"{module} has no function {shown(func)}; {hint}")
+                self.say((*path, "func"), f"{module} has no function {shown(named)}; {hint}")
             else:
-                for where, text in argument_problems(module, func, arguments or {}):
+                for where, text in argument_problems(module, named, arguments or {}):
                     self.say((*path, *where), text)
 
-    def _code(self, path: KeyPath, module: Any) -> bool:
-        """Is this module known, installed and admitted? Says why not."""
+    def _code(self, path: KeyPath, module: Any, func: str | None) -> bool:
+        """Is this module known, installed and admitted, and does it have the function? Says why not."""
         where = (*path, "module")
         if not isinstance(module, str) or not _MODULE.fullmatch(module):
             self.say(where, f"got {shown(module)}, expected a module like chaoslib_ext.faults" if module is not None else "missing; add it")
@@ -199,14 +204,13 @@ class ActivityCheck:
                 hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(known)}"
                 self.say(where, f"{module} is not a module of activities; {hint}")
             return module in known
-        if top not in KNOWN_PACKAGES and not self.allow_code:
-            self.say(where, f"{module} is code of your own, which is not imported unless you pass --allow-code")
-            return False
-        if importlib.util.find_spec(top) is None:
-            package, install = KNOWN_PACKAGES.get(top, (top, "install it where chaosx runs"))
-            self.say(where, f"package {package} is not installed; {install}")
-            return False
-        return True
+        admitted = self.allow_code or top in KNOWN_PACKAGES
+        if not admitted:
+            self.say(where, f"{module} is code of your own, which is not imported unless you pass --allow-code", "code")
+        missing = lacking(module, func, [] if top in KNOWN_PACKAGES and not self.allow_code else [Path.cwd()])
+        if missing is not None:
+            self.say((*path, "func") if missing.kind == "file" else where, missing.text, missing.kind)
+        return admitted and missing is None
 
 
 def _is_number_or_variable(value: Any) -> bool:

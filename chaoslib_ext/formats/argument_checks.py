@@ -17,6 +17,7 @@ _EXPECTED: dict[str, tuple[tuple[type, ...], str]] = {
     "float": ((int, float), "a number"),
     "bool": ((bool,), "true or false"),
 }
+_DURATIONS = ("duration", "delay")  # texts that are durations
 
 
 def argument_problems(module: str, func: str, arguments: dict[Any, Any]) -> list[tuple[KeyPath, str]]:
@@ -42,10 +43,10 @@ def _wrong(parameter: Parameter, value: Any) -> str:
         return ""
     types, expected = _EXPECTED.get(parameter.annotation, ((object,), ""))
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
-        if parameter.name == "duration":
+        if parameter.name in _DURATIONS:
             expected = 'a duration with its unit, like "40s"'
         return f"got {shown(value)}, expected {expected}"
-    if parameter.name == "duration" and isinstance(value, str):
+    if parameter.name in _DURATIONS and isinstance(value, str):
         try:
             return "" if parse_duration(value) > 0 else f"got {shown(value)}, expected more than 0s"
         except (ValueError, OverflowError) as error:

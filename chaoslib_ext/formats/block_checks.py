@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chaoslib_ext.block import Block
 from chaoslib_ext.clock import format_duration, parse_duration
@@ -11,6 +11,7 @@ from chaoslib_ext.errors import Problem
 from chaoslib_ext.formats.activities_table import managed_kind, standing
 from chaoslib_ext.formats.file_problems import nearest
 from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.watch_checks import detection_warnings, watch_problems
 from chaoslib_ext.formats.yamlfile import Document, KeyPath
 from chaoslib_ext.loadprofile import LoadProfile
 from chaoslib_ext.slo import Slo
@@ -47,9 +48,8 @@ def block_problems(model: BlockModel, part: Document, document: Document, slos: 
     found = [_unknown(part, ("faults", name), name, names, "activity of the method") for name in model.faults]
     if model.rto and model.rto.from_ is not None:
         found.append(_unknown(part, ("rto", "from"), model.rto.from_, names, "activity of the method"))
-    for at, rule in enumerate(model.stop):
-        if rule.no_data is None:
-            found.append(part.problem(("stop", at), "`no_data` is missing; write `{no_data: 5s}`"))
+    found += watch_problems(model, part, slos)
+    found += _rpo_problems(model, part, load)
     if slos is not None:
         known = [slo.name for slo in slos]
         found += [_unknown(part, where, name, known, "SLO") for where, name in _slo_names(model)]
@@ -59,13 +59,25 @@ def block_problems(model: BlockModel, part: Document, document: Document, slos: 
     return [problem for problem in found if problem is not None]
 
 
+def _rpo_problems(model: BlockModel, part: Document, load: LoadProfile | None) -> list[Problem | None]:
+    """An RPO whose ledger is not there, or cannot be read back. A load profile that could not be read is told elsewhere."""
+    if model.rpo is None or (load is None and model.load is not None):
+        return []
+    if load is None:
+        return [part.problem(("rpo",), "there is no `load`, so nothing writes; add a load profile with a step `write: NAME`")]
+    ledger = load.writes.get(model.rpo.ledger)
+    if ledger is None:
+        return [_unknown(part, ("rpo", "ledger"), model.rpo.ledger, load.writes, "ledger of the load profile")]
+    return [] if ledger.nodes else [part.problem(("rpo", "ledger"), f"{load.source}: writes.{model.rpo.ledger} has no `readback`; lost writes cannot be found")]
+
+
 def _slo_names(model: BlockModel) -> list[tuple[KeyPath, str]]:
     named: list[tuple[KeyPath, str]] = [(("objectives", at, "slo"), one.slo) for at, one in enumerate(model.objectives)]
     if model.rto:
         named += [(("rto", "slos", at), name) for at, name in enumerate(model.rto.slos or [])]
     if model.budget:
         named.append((("budget", "slo"), model.budget.slo))
-    return named
+    return named + [(("stop", at, "slo"), rule.slo) for at, rule in enumerate(model.stop) if rule.slo is not None]
 
 
 def _unknown(part: Document, path: KeyPath, name: str, known: Collection[str], what: str) -> Problem | None:
@@ -84,7 +96,7 @@ def _selection_problems(slos: list[Slo], load: LoadProfile | None, part: Documen
     journeys = {journey.name for journey in load.journeys}
     steps = {step.name for journey in load.journeys for step in journey.steps}
     found: list[Problem | None] = []
-    for slo in slos:
+    for slo in (one for one in slos if one.sli.source == "locust"):
         known = journeys if slo.sli.select_class == "journey" else steps
         if slo.sli.select_name is not None and slo.sli.select_name not in known:
             near = nearest(slo.sli.select_name, journeys | steps)
@@ -110,9 +122,32 @@ def _step_problems(slos: list[Slo], load: LoadProfile | None) -> list[Problem | 
     return found
 
 
+def stranger_warnings(document: Document) -> list[str]:
+    """What will keep the run of a file without our block from a clear verdict; such a file promises its hypothesis and nothing else."""
+    method = _method(document)
+    found = _unmanaged(method, frozenset())
+    if not any(one.get("type") == "action" for one in method):
+        found.append("NO_FAULT: the method holds no action, so nothing is injected that could be judged")
+    if not document.data.get("steady-state-hypothesis"):
+        found.append("NO_OBJECTIVE: nothing is promised, so nothing can be judged; add a steady-state hypothesis, or a block of chaoslib_ext with objectives")
+    return found
+
+
+def _method(document: Document) -> list[dict[str, Any]]:
+    method = document.data.get("method")
+    return [one for one in method if isinstance(one, dict)] if isinstance(method, list) else []
+
+
+def _unmanaged(method: list[dict[str, Any]], neutral: Collection[str]) -> list[str]:
+    """The actions that nobody vouches for; one that is only referred to is told where it is written."""
+    names = [str(one.get("name")) for one in method if "ref" not in one and standing(one) == "unmanaged"]
+    told = "has no undo, effect and removal that chaosx can vouch for; it can never lead to PASS"
+    return [f"UNMANAGED_ACTION: {name!r} {told}" for name in names if name not in neutral]
+
+
 def block_warnings(block: Block, document: Document) -> list[str]:
     """What will keep the run from a clear verdict, known before it begins."""
-    method = [one for one in document.data.get("method") or [] if isinstance(one, dict)]
+    method = _method(document)
     found: list[str] = []
     for activity in method:
         name = str(activity.get("name"))
@@ -123,14 +158,18 @@ def block_warnings(block: Block, document: Document) -> list[str]:
                 f"HELD_SHORTER_THAN_RTO: {name!r} is held for {format_duration(duration_s)}, shorter than rto.objective + windows.stable"
                 f" = {format_duration(wanted_s)}; recovery after its removal would decide nothing"
             )
-        neutral = name in block.faults and block.faults[name].neutral
-        if "ref" not in activity and standing(activity) == "unmanaged" and not neutral:
-            found.append(f"UNMANAGED_ACTION: {name!r} has no undo, effect and removal that chaosx can vouch for; it can never lead to PASS")
-    if not block.objectives and block.rto is None and not document.data.get("steady-state-hypothesis"):
-        found.append("NO_OBJECTIVE: nothing is promised, so nothing can be judged; add `objectives`, `rto` or a steady-state hypothesis")
-    if (block.objectives or block.rto) and block.load is None:
+    found += _unmanaged(method, [name for name, fault in block.faults.items() if fault.neutral])
+    if not block.objectives and block.rto is None and block.rpo is None and block.detection is None and not document.data.get("steady-state-hypothesis"):
+        found.append("NO_OBJECTIVE: nothing is promised, so nothing can be judged; add `objectives`, `rto`, `rpo` or a steady-state hypothesis")
+    found += detection_warnings(block, [(str(one.get("name")), held_s) for one in method if (held_s := _held_s(one)) is not None])
+    if _needs_load(block) and block.load is None:
         found.append("NO_DATA: objectives are promised, but there is no `load`, so nothing measures them")
     return found
+
+
+def _needs_load(block: Block) -> bool:
+    """Whether something is promised that only requests of ours can measure."""
+    return block.rto is not None or any(block.slo(one.slo).sli.source == "locust" for one in block.objectives)
 
 
 def _held_s(activity: dict[str, object]) -> float | None:

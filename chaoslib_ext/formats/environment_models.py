@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -40,6 +41,14 @@ def _url(value: str) -> str:
     if not good or not value.isascii() or any(letter.isspace() for letter in value) or "@" in value:
         raise ValueError(f"got {shown(value)}, expected an address like https://shop.example.com, without a user or password")
     return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only be this machine."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(value: str) -> str:
@@ -92,6 +101,15 @@ class LoadModel(StrictModel):
     where: Annotated[Literal["local"], BeforeValidator(_locally)] = "local"
 
 
+class PrometheusModel(StrictModel):
+    url: Annotated[str, AfterValidator(_url)]
+    resolution: PositiveDuration | None = None
+
+
+class SourcesModel(StrictModel):
+    prometheus: PrometheusModel | None = None
+
+
 class RetryModel(StrictModel):
     base: PositiveDuration = 0.2
     deadline: PositiveDuration = 120.0
@@ -115,7 +133,7 @@ class EnvironmentModel(StrictModel):
     lock: LockModel = Field(default_factory=LockModel)
     fuse: Literal["required"] | None = None
     load: LoadModel = Field(default_factory=LoadModel)
-    sli_sources: NotBuilt = None
+    sli_sources: SourcesModel = Field(default_factory=SourcesModel)
     retry: RetryModel = Field(default_factory=RetryModel)
     others: NotBuilt = None
     values: Annotated[dict[str, Any], AfterValidator(_values)] = Field(default_factory=dict)
@@ -138,6 +156,15 @@ class EnvironmentModel(StrictModel):
                 raise ValueError(f"{parts.netloc}, the address of service {name}, is missing; load may only reach these hosts, so add it")
         return value
 
+    @field_validator("sli_sources")
+    @classmethod
+    def _allowed(cls, value: SourcesModel, info: ValidationInfo) -> SourcesModel:
+        parts = urlsplit(value.prometheus.url if value.prometheus else "")
+        host = (parts.hostname or "").lower()
+        if host and not is_loopback(host) and not {host, parts.netloc.lower()} & {one.lower() for one in info.data.get("hosts") or []}:
+            raise ValueError(f"prometheus: {parts.netloc} is neither this machine nor one of `hosts`; add it there")
+        return value
+
     def environment(self, path: Path) -> Environment:
         """The plain environment of the file at `path`; paths in it are relative to that file."""
         services = {name: self._service(name, one, path) for name, one in self.services.items()}
@@ -156,7 +183,12 @@ class EnvironmentModel(StrictModel):
             retry=Retry(self.retry.base, self.retry.deadline),
             values=self.values,
             source=str(path),
+            sli_sources=self._sources(),
         )
+
+    def _sources(self) -> dict[str, dict[str, Any]]:
+        found = self.sli_sources.prometheus
+        return {} if found is None else {"prometheus": {"url": found.url.rstrip("/"), "resolution_s": found.resolution}}
 
     @staticmethod
     def _service(name: str, service: ServiceModel, path: Path) -> Service:

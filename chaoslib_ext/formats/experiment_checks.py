@@ -6,6 +6,7 @@ Everything that is found is told at once. Facts about chaoslib are from its 1.44
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,9 +50,9 @@ class _Check:
         self.warnings: list[str] = []
         self.activity = ActivityCheck(self.say, around.allow_code)
 
-    def say(self, path: KeyPath, text: str) -> None:
-        """Notes a problem."""
-        self.problems.append(self.document.problem(path, text))
+    def say(self, path: KeyPath, text: str, kind: str = "file") -> None:
+        """Notes a problem; `kind` as in `Problem`."""
+        self.problems.append(self.document.problem(path, text, kind))
 
     def run(self) -> None:
         """All checks, in the order of the file's usual parts."""
@@ -156,6 +157,8 @@ class _Check:
         for target, group in self._part("secrets", dict).items():
             if isinstance(group, dict) and group.get("type") == "env":
                 self._one_variable(("secrets", str(target)), group, False)
+            if _has_vault(group) and importlib.util.find_spec("hvac") is None:
+                self.say(("secrets", str(target)), "package hvac is not installed; pip install 'chaostoolkit-lib[vault]'", "package")
             for name, value in group.items() if isinstance(group, dict) else ():
                 if isinstance(value, dict) and value.get("type") == "env":
                     self._one_variable(("secrets", str(target), str(name)), value, False)
@@ -165,14 +168,15 @@ class _Check:
         if not isinstance(key, str) or not key:
             self.say(path, "`key` is missing; add the name of the environment variable")
         elif key not in self.around.environ and not has_default:
-            self.say(path, f"the environment variable {key} is not set; set it" + (", or give a `default`" if path[0] == "configuration" else ""))
+            more = ", or give a `default`" if path[0] == "configuration" else ""
+            self.say(path, f"the environment variable {key} is not set; set it{more}", "environment")
 
     def _variables(self) -> None:
         """Variables that nobody defines; a control may supply them at run time, and so may a vault."""
         known = set(self._part("configuration", dict)) | set(self.around.variables)
         groups = self._part("secrets", dict)
         known |= set(groups) | {name for group in groups.values() if isinstance(group, dict) for name in group}
-        late = bool(self.data.get("controls")) or any(isinstance(one, dict) and one.get("type") == "vault" for one in groups.values())
+        late = bool(self.data.get("controls")) or any(_has_vault(group) for group in groups.values())
         places: list[KeyPath] = [("steady-state-hypothesis",), ("method",), ("rollbacks",)]
         for place in places:
             for path, text in _texts(self.data.get(str(place[0])), place):
@@ -190,6 +194,11 @@ class _Check:
             self.warnings.append(str(problem))
         else:
             self.say(path, text)
+
+
+def _has_vault(group: Any) -> bool:
+    """Whether a group of secrets, or one of its values, comes from a vault."""
+    return isinstance(group, dict) and any(isinstance(one, dict) and one.get("type") == "vault" for one in (group, *group.values()))
 
 
 def _texts(value: Any, path: KeyPath) -> list[tuple[KeyPath, str]]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from chaoslib_ext.block import Block, Budget, FaultBlock, Objective, Rto, Windows
+from chaoslib_ext.block import Block, Budget, Detection, FaultBlock, Objective, Rpo, Rto, Windows
 from chaoslib_ext.formats.file_problems import nearest
 from chaoslib_ext.formats.model_fields import Duration, NotBuilt, PositiveDuration, Ratio, StrictModel, TargetRatio
 from chaoslib_ext.formats.quantities import shown
@@ -34,6 +34,16 @@ def _reason(value: object) -> object:
     return value
 
 
+def _more_than_none(value: float) -> float:
+    if value <= 0:
+        raise ValueError("got 0, expected more than 0: such a rule would stop always, or never")
+    return value
+
+
+SomeRatio = Annotated[Ratio, AfterValidator(_more_than_none)]
+AlertName = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class WindowsModel(StrictModel):
     warmup: Duration = 5.0
     baseline: PositiveDuration = 15.0
@@ -57,6 +67,18 @@ class RemovalModel(StrictModel):
     objective: PositiveDuration
 
 
+class RpoModel(StrictModel):
+    ledger: Annotated[str, Field(min_length=1)]
+    objective: Duration | None = None
+    max_writes: Annotated[int, Field(ge=0, lt=10**12)] | None = None
+
+    @model_validator(mode="after")
+    def _promises(self) -> RpoModel:
+        if self.objective is None and self.max_writes is None:
+            raise ValueError("promises nothing; add `objective` (seconds of data), `max_writes`, or both")
+        return self
+
+
 class FaultCapsModel(StrictModel):
     zones: Annotated[int, Field(ge=0, lt=10**12)] | None = None
     per_owner: Ratio | None = None
@@ -72,11 +94,21 @@ class FaultModel(StrictModel):
 
 class StopModel(StrictModel):
     no_data: PositiveDuration | None = None
-    slo: NotBuilt = None
-    below: NotBuilt = None
-    for_: Annotated[NotBuilt, Field(alias="for")] = None
-    error_ratio: NotBuilt = None
-    alert: NotBuilt = None
+    slo: str | None = None
+    below: SomeRatio | None = None
+    for_: Annotated[PositiveDuration | None, Field(alias="for")] = None
+    error_ratio: SomeRatio | None = None
+    alert: AlertName | None = None
+
+    def rule(self) -> dict[str, Any]:
+        """The plain rule, as `guard.Rules.of` reads it."""
+        named = {"no_data": self.no_data, "slo": self.slo, "below": self.below, "error_ratio": self.error_ratio, "alert": self.alert, "for_s": self.for_}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+class DetectionModel(StrictModel):
+    alert: AlertName
+    within: PositiveDuration
 
 
 class BudgetModel(StrictModel):
@@ -101,8 +133,8 @@ class BlockModel(StrictModel):
     objectives: list[ObjectiveModel] = Field(default_factory=list)
     rto: RtoModel | None = None
     recovery_after_removal: RemovalModel | None = None
-    rpo: NotBuilt = None
-    detection: NotBuilt = None
+    rpo: RpoModel | None = None
+    detection: DetectionModel | None = None
     faults: dict[str, FaultModel] = Field(default_factory=dict)
     stop: list[StopModel] = Field(default_factory=list)
     budget: BudgetModel | None = None
@@ -116,7 +148,7 @@ class BlockModel(StrictModel):
         named = [slo.name for slo in slos]
         rto = None if self.rto is None else Rto(self.rto.objective, self.rto.slos or named, self.rto.from_)
         faults = {name: FaultBlock(one.effect, one.neutral, one.caps.model_dump(exclude_none=True)) for name, one in self.faults.items()}
-        stop: list[dict[str, Any]] = [{"no_data": one.no_data} for one in self.stop]
+        stop = [one.rule() for one in self.stop]
         return Block(
             slos=slos,
             load=load,
@@ -129,4 +161,6 @@ class BlockModel(StrictModel):
             budget=Budget(self.budget.slo, self.budget.max_spend) if self.budget else None,
             control=self.control,
             self_test=self.self_test.model_dump(exclude_none=True) if self.self_test else None,
+            detection=Detection(self.detection.alert, self.detection.within) if self.detection else None,
+            rpo=Rpo(self.rpo.ledger, self.rpo.objective, self.rpo.max_writes) if self.rpo else None,
         )

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from chaoslib_ext.formats.model_fields import NotBuilt, PositiveDuration, Rate, StrictModel
 from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.write_models import Node, WriteLedgerModel
 from chaoslib_ext.loadprofile import Journey, LoadProfile, Step
 from chaoslib_ext.schedule import Stage
 
@@ -21,6 +22,7 @@ _STATUS_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "integer", "minimum": 100, "maximum": 599}, {"type": "array", "items": {"type": "integer"}, "minItems": 1}]
 }
 _VARIABLE = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
+_MOST_USERS = 100_000
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -76,6 +78,18 @@ def _arrivals(value: object) -> object:
     return value
 
 
+def _some(value: float) -> float:
+    if value <= 0:
+        raise ValueError("got 0/s, expected more: nobody would ever come")
+    return value
+
+
+def _secret(value: object) -> object:
+    if not isinstance(value, str) or not _VARIABLE.fullmatch(value):
+        raise ValueError(f"got {shown(value)}, expected the name of an environment variable, never its value")
+    return value
+
+
 class StageModel(StrictModel):
     rate: Rate
     to: Rate | None = None
@@ -94,7 +108,7 @@ class StepModel(StrictModel):
     timeout: PositiveDuration = 2.0
     slo: str | None = None
     check: CheckModel | None = None
-    write: NotBuilt = None
+    write: Annotated[str, Field(min_length=1)] | None = None
     sql: NotBuilt = None
 
     def step(self) -> Step:
@@ -102,7 +116,7 @@ class StepModel(StrictModel):
         method, _, path = self.request.partition(" ")
         name = f"{method} {path.partition('?')[0]}"
         statuses = tuple(self.check.status) if self.check else ()
-        return Step(name, method, path, self.headers, self.json_, self.capture, self.timeout, statuses, self.slo)
+        return Step(name, method, path, self.headers, self.json_, self.capture, self.timeout, statuses, self.slo, self.write)
 
 
 class JourneyModel(StrictModel):
@@ -119,14 +133,19 @@ class LoadProfileModel(StrictModel):
     stages: list[StageModel] = Field(default_factory=list)
     arrivals: Annotated[Literal["uniform", "poisson"], BeforeValidator(_arrivals)] = "uniform"
     journeys: list[JourneyModel] = Field(default_factory=list)
-    data: NotBuilt = None
-    secrets: NotBuilt = None
-    writes: NotBuilt = None
+    data: Annotated[str, Field(min_length=1)] | None = None
+    secrets: list[Annotated[str, BeforeValidator(_secret)]] = Field(default_factory=list)
+    writes: Annotated[dict[Node, WriteLedgerModel], Field(max_length=100)] = Field(default_factory=dict)
     locustfile: Annotated[str, Field(min_length=1)] | None = None
+    users: Annotated[int, Field(ge=1, le=_MOST_USERS)] | None = None
+    spawn_rate: Annotated[Rate, AfterValidator(_some)] | None = None
 
     def profile(self, path: Path) -> LoadProfile:
         """The plain load profile of the file at `path`."""
         stages = tuple(Stage(stage.rate, stage.to, stage.for_) for stage in self.stages)
         journeys = tuple(Journey(one.name, float(one.weight), tuple(step.step() for step in one.steps)) for one in self.journeys)
         locustfile = None if self.locustfile is None else str(path.parent / self.locustfile)
-        return LoadProfile(stages, self.arrivals, journeys, locustfile, str(path))
+        writes = {name: one.ledger() for name, one in self.writes.items()}
+        return LoadProfile(
+            stages, self.arrivals, journeys, locustfile, str(path), writes, secrets=tuple(self.secrets), users=self.users, spawn_rate=self.spawn_rate
+        )

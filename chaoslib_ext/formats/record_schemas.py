@@ -68,13 +68,14 @@ PLAN = record(
         "refused": list_of({}),
         "warnings": TEXTS,
         "token": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
-    }
+    },
+    {"seed": COUNT, "outlook": ANY_MAPPING},
 )
 
 FINDING = record(
     {
         "id": TEXT,
-        "kind": one_of("slo", "rto", "recovery_after_removal", "budget", "hypothesis", "effect", "obligation"),
+        "kind": one_of("slo", "rto", "recovery_after_removal", "rpo", "detection", "budget", "hypothesis", "effect", "obligation"),
         "slo": maybe(TEXT),
         "window": maybe(TEXT),
         "target": maybe(NUMBER),
@@ -85,7 +86,8 @@ FINDING = record(
         "outcome": one_of("met", "missed", "inconclusive"),
         "reasons": list_of(REASON),
         "evidence": list_of({}),
-    }
+    },
+    {"source": maybe(TEXT)},
 )
 
 RTO = record(
@@ -107,6 +109,28 @@ RTO = record(
         "lost_s": maybe(NUMBER),
         "depth": maybe(NUMBER),
     },
+    open_=True,
+)
+
+_COUNTS = ("lost", "lost_after_fault", "recovered", "never_seen", "resurrected", "phantom", "duplicated", "acknowledged", "unknown")
+_AGES = ("lo_s", "hi_s", "first_lost_t_ns", "last_lost_t_ns", "loss_span_s")
+RPO = record(  # null where the final read had no authority: not measured is never 0
+    {
+        "ledger": TEXT,
+        "objective_s": maybe(NUMBER),
+        "max_writes": maybe(COUNT),
+        "attempted": COUNT,
+        "outcome": one_of("met", "missed", "inconclusive"),
+        "nodes": maybe({"type": "object", "additionalProperties": maybe(COUNT)}),
+        **dict.fromkeys(_COUNTS, maybe(COUNT)),
+        **dict.fromkeys(_AGES, maybe(NUMBER)),
+    },
+    open_=True,
+)
+
+DETECTION = record(
+    {"alert": TEXT, "within_s": NUMBER, "lo_s": maybe(NUMBER), "hi_s": maybe(NUMBER), "state": one_of("fired", "missed", "undecided")},
+    {"starts_at": maybe(TEXT), "source": TEXT},
     open_=True,
 )
 
@@ -133,8 +157,8 @@ RESULT = record(
         "findings": list_of(FINDING),
         "rto": maybe(RTO),
         "recovery_after_removal": maybe(record({"objective_s": NUMBER, "lo_s": maybe(NUMBER), "hi_s": maybe(NUMBER)}, open_=True)),
-        "rpo": {"type": "null"},
-        "detection": {"type": "null"},
+        "rpo": maybe(RPO),
+        "detection": maybe(DETECTION),
         "faults": list_of(RESULT_FAULT),
         "load": maybe(ANY_MAPPING),
         "budget": maybe(ANY_MAPPING),
@@ -149,7 +173,7 @@ RESULT = record(
 
 _BRACKET = {"fault": TEXT, "lo_ns": NUMBER, "hi_ns": NUMBER}
 EVENT_KINDS: dict[str, tuple[dict[str, Schema], dict[str, Schema]]] = {
-    "phase": ({"name": one_of("preflight", "warm-up", "baseline", "method", "heal", "recovery", "seal"), "state": one_of("start", "end")}, {}),
+    "phase": ({"name": one_of("preflight", "warm-up", "baseline", "method", "heal", "recovery", "read-back", "seal"), "state": one_of("start", "end")}, {}),
     "activity": (
         {"name": maybe(TEXT), "state": one_of("started", "ended")},
         {"type": maybe(TEXT), "where": TEXT, "status": maybe(TEXT), "managed": maybe(FLAG)},
@@ -161,7 +185,7 @@ EVENT_KINDS: dict[str, tuple[dict[str, Schema], dict[str, Schema]]] = {
     "note": ({"text": TEXT}, {}),
     "decision": ({"text": TEXT}, {"by": TEXT}),
     "target": ({"name": TEXT, "what": one_of("killed", "gone", "started", "ready")}, {"uid": TEXT, "zone": maybe(TEXT)}),
-    "alert": ({}, {}),
+    "alert": ({"name": TEXT, "state": one_of("inactive", "pending", "firing")}, {"starts_at": TEXT}),
 }
 
 

@@ -185,6 +185,12 @@ class Select(StrictModel):
     class_: Annotated[Literal["journey", "step"] | None, Field(alias="class")] = None
 
 
+class PrometheusSpec(StrictModel):
+    """The `spec` of a metric source of type `Prometheus`: PromQL for a counter."""
+
+    query: Annotated[str, Field(min_length=1, max_length=8000)]
+
+
 def _condition(value: object) -> object:
     if value == "success":
         return {"latency_ms": None}

@@ -11,6 +11,7 @@ from chaoslib_ext.formats import slo_models as models
 from chaoslib_ext.formats.file_problems import nearest, tried
 from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.formats.yamlfile import Document, KeyPath, read_documents
+from chaoslib_ext.promql import counter_query
 from chaoslib_ext.slo import Sli, Slo
 
 _KINDS = ("SLO", "SLI", "DataSource", "Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
@@ -157,8 +158,16 @@ class SloReading:
         if ratio.good is None or ratio.total is None:
             self._refuse(document, path, "expected `good` and `total`")
             return None
-        good = self._source(ratio.good, document, (*path, "good", "metricSource"))
-        total = self._source(ratio.total, document, (*path, "total", "metricSource"))
+        kinds = {self._kind(metric, document, (*path, key, "metricSource")) for key, metric in (("good", ratio.good), ("total", ratio.total))}
+        if "" in kinds:
+            return None
+        if len(kinds) > 1:
+            self._refuse(document, path, "`good` and `total` come from different sources; expected the same one")
+            return None
+        if kinds == {"prometheus"}:
+            return self._from_prometheus(name, ratio, document, path)
+        good = self._source(document, (*path, "good", "metricSource"))
+        total = self._source(document, (*path, "total", "metricSource"))
         if good is None or total is None:
             return None
         if good.condition is None:
@@ -172,7 +181,30 @@ class SloReading:
         class_ = good.select.class_ or ("journey" if selected is None or selected in self.journeys else "step")
         return Sli(name, selected, class_, good.condition.latency_ms)
 
-    def _source(self, metric: models.Metric, document: Document, path: KeyPath) -> models.LocustSpec | None:
+    def _from_prometheus(self, name: str, ratio: models.RatioMetric, document: Document, path: KeyPath) -> Sli | None:
+        """An indicator of two counters in Prometheus."""
+        if ratio.counter is False:
+            self._refuse(document, (*path, "counter"), "a gauge is not built yet; use counters")
+            return None
+        queries = [self._query(metric, document, (*path, key, "metricSource")) for key, metric in (("good", ratio.good), ("total", ratio.total))]
+        if None in queries:
+            return None
+        return Sli(name, None, "none", None, "prometheus", *queries)
+
+    def _query(self, metric: models.Metric | None, document: Document, path: KeyPath) -> str | None:
+        assert metric is not None  # the caller has looked
+        spec, problems = tried(models.PrometheusSpec, document.part((*path, "spec")))
+        self.problems += [Problem(one.file, one.line, ".".join(filter(None, ("spec", one.path))), one.text) for one in problems]
+        if spec is None:
+            return None
+        try:
+            return counter_query(spec.query)
+        except ValueError as error:
+            self._refuse(document, (*path, "spec", "query"), f"got {shown(spec.query)}, {error}")
+            return None
+
+    def _kind(self, metric: models.Metric, document: Document, path: KeyPath) -> str:
+        """The type of a metric source, in small letters; an empty string after a complaint."""
         source = metric.metricSource
         kind = source.type
         if source.metricSourceRef is not None:
@@ -180,12 +212,15 @@ class SloReading:
             if known is None:
                 hint = f"there are: {', '.join(sorted(self.sources)) or 'none'}"
                 self._refuse(document, (*path, "metricSourceRef"), f"no DataSource is called {shown(source.metricSourceRef)}; {hint}")
-                return None
+                return ""
             kind = kind or known.spec.type
-        if kind != "locust":
-            text = f"source type {kind} is not built yet; use `type: locust`" if kind else "`type` is missing; add `type: locust`"
+        if (kind or "").lower() not in ("locust", "prometheus"):
+            text = f"source type {kind} is not built yet; use locust or Prometheus" if kind else "`type` is missing; add `type: locust` or `type: Prometheus`"
             self._refuse(document, (*path, "type"), text)
-            return None
+            return ""
+        return str(kind).lower()
+
+    def _source(self, document: Document, path: KeyPath) -> models.LocustSpec | None:
         part = document.part((*path, "spec"))
         spec, problems = tried(models.LocustSpec, part)
         self.problems += [Problem(one.file, one.line, ".".join(filter(None, ("spec", one.path))), one.text) for one in problems]

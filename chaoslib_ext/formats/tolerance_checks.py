@@ -46,8 +46,11 @@ def _regex(pattern: Any) -> list[tuple[KeyPath, str]]:
 
 
 def _jsonpath(path: Any) -> list[tuple[KeyPath, str]]:
-    if not isinstance(path, str) or not path.strip():
-        return [(("path",), f"got {shown(path)}, expected a JSON path like $.status")]
-    if importlib.util.find_spec("jsonpath2") is None:
-        return [((), "package jsonpath2 is not installed; pip install 'chaostoolkit-lib[jsonpath]'")]
-    return []
+    return [] if isinstance(path, str) and path.strip() else [(("path",), f"got {shown(path)}, expected a JSON path like $.status")]
+
+
+def missing_package(tolerance: Any) -> str:
+    """The package that this tolerance needs and that is not there, and how to install it; empty when nothing is missing."""
+    if isinstance(tolerance, dict) and tolerance.get("type") == "jsonpath" and importlib.util.find_spec("jsonpath2") is None:
+        return "package jsonpath2 is not installed; pip install 'chaostoolkit-lib[jsonpath]'"
+    return ""

@@ -42,9 +42,9 @@ class Document:
             path = path[:-1]
         return self.lines.get(path, 0)
 
-    def problem(self, path: KeyPath, text: str) -> Problem:
-        """What is wrong at `path`, with its line."""
-        return Problem(self.file, self.line(path), show_path(path), text)
+    def problem(self, path: KeyPath, text: str, kind: str = "file") -> Problem:
+        """What is wrong at `path`, with its line; `kind` as in `Problem`."""
+        return Problem(self.file, self.line(path), show_path(path), text, kind)
 
     def items(self) -> list[Document]:
         """The items of a document whose root is a list, each as if it were a document of its own."""

@@ -23,6 +23,7 @@ _TYPES = {
     "slo": "SloMissed",
     "rto": "RtoMissed",
     "recovery_after_removal": "RecoveryAfterRemovalMissed",
+    "rpo": "RpoMissed",
     "budget": "BudgetOverspent",
     "hypothesis": "HypothesisNotMet",
 }

@@ -15,6 +15,7 @@ from chaoslib_ext.errors import NoData
 from chaoslib_ext.judging.case import Case, count_in, target_of, too_unknown, unknown_reason, why_no_window
 from chaoslib_ext.judging.rto import Recovered
 from chaoslib_ext.judging.soundness import needed_for
+from chaoslib_ext.judging.sourced import REMOTE, sourced
 from chaoslib_ext.judging.windows import Span
 from chaoslib_ext.result import INCONCLUSIVE, MET, MISSED, Finding
 from chaoslib_ext.samples import Count
@@ -33,6 +34,8 @@ def judge_objective(case: Case, objective: Objective, recovered: Recovered | Non
     span = (recovered.span if recovered else None) if objective.window == "recovered" else case.windows.get(objective.window)
     if span is None:
         return Finding(**told, outcome=INCONCLUSIVE, reasons=(why_no_window(case, objective.window),), evidence=("the window did not happen",))
+    if slo.sli.source == REMOTE:
+        return _from_source(case, told, slo, target, span, settled)
     count = count_in(case.samples(slo), span)
     told |= {"n": count.known, "bad": count.bad, "evidence": (f"{count.good} of {count.known} good, {count.unknown} unknown",)}
     if count.known:
@@ -41,6 +44,27 @@ def judge_objective(case: Case, objective: Objective, recovered: Recovered | Non
     if reason:
         return Finding(**told, outcome=INCONCLUSIVE, reasons=(reason,))
     return _decided(case, told, target, count, span, settled)
+
+
+def _from_source(case: Case, told: dict[str, Any], slo: Slo, target: float, span: Span, settled: bool) -> Finding:
+    """The finding on an SLO that is read from counters: what they cannot say is inconclusive, never zero."""
+    window, seen = str(told["window"]), sourced(case, slo, span)
+    count = seen.inside
+    told |= {"source": REMOTE, "n": count.known, "bad": count.bad, "evidence": (f"{count.good} of {count.known} good", *seen.evidence)}
+    if count.known:
+        told["lo"], told["hi"] = stats.confidence_bounds(count.good, count.known)
+    needed = needed_for(slo, target)
+    reason = seen.reason or ("TOO_FEW_SAMPLES" if needed is None or count.known < needed else "")
+    met = None if reason else seen.met(target, window)
+    if met is None or (met and seen.partial):
+        return Finding(**told, outcome=INCONCLUSIVE, reasons=(reason or ("SOURCE_INCOMPLETE" if met else "SOURCE_TOO_COARSE"),))
+    if met:
+        return Finding(**told, outcome=MET) if settled else Finding(**told, outcome=INCONCLUSIVE, reasons=("RECOVERY_NOT_OBSERVED",))
+    if window == "baseline":
+        return Finding(**told, outcome=INCONCLUSIVE, reasons=("BASELINE_UNHEALTHY",))
+    if not case.complete and _could_still_be_met(case, window, target, count, span):
+        return Finding(**told, outcome=INCONCLUSIVE, reasons=(case.reason or "EVIDENCE_INCOMPLETE",))
+    return case.held_against({**told, "outcome": MISSED, "reasons": ("SLO_MISSED",)}, window)
 
 
 def _undecided(case: Case, slo: Slo, target: float, count: Count, span: Span) -> str:

@@ -31,7 +31,8 @@ def obligations(case: Case) -> list[Finding]:
 
 def _promised(case: Case) -> Finding:
     block = case.block
-    anything = block.objectives or block.rto or block.recovery_after_removal_s is not None or block.budget or has_hypothesis(case)
+    promises = (block.objectives, block.rto, block.recovery_after_removal_s is not None, block.budget, block.rpo, block.detection)
+    anything = any(promises) or has_hypothesis(case)
     return obligation("promises", "" if anything else "NO_OBJECTIVE", "something is promised" if anything else "no objective and no hypothesis")
 
 

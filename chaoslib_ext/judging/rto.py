@@ -77,7 +77,7 @@ def own_until_ns(case: Case, start: Fault) -> int | None:
     return min(ends, default=None)
 
 
-def _relapse_before_ns(case: Case, start: Fault) -> int:
+def relapse_before_ns(case: Case, start: Fault) -> int:
     """Until when a failing window is a relapse: while the fault is in force; after an instant one until the next fault."""
     if start.held:
         return case.until_ns if start.until_ns is None else start.until_ns
@@ -102,7 +102,7 @@ def judge_rto(case: Case) -> tuple[Finding, dict[str, Any]] | None:
         why = "no effect was proven that could start the clock" if start is None else "run.json lacks an SLO that it names"
         finding = Finding("rto", "rto", INCONCLUSIVE, (reason,), (why,), target=rto.objective_s)
         return finding, _figures(case, None, rto.objective_s, rto.slos, rto.from_, "undecided", None)
-    bracket = together(case, slos, start.effect, _relapse_before_ns(case, start))
+    bracket = together(case, slos, start.effect, relapse_before_ns(case, start))
     verdict = _Verdict.of(case, bracket, start, rto.objective_s)
     figures = _figures(case, bracket, rto.objective_s, rto.slos, start.name, verdict.mode, start)
     told = {"id": "rto", "kind": "rto", "target": rto.objective_s, "lo": round(bracket.lo_s, 6), "hi": rounded(bracket.hi_s, 6), "n": bracket.n}
@@ -207,7 +207,7 @@ def _damage(case: Case, names: list[str], span: Span) -> Damage:
     return Damage(max(one.depth for one in found), max(one.lost_s for one in found))
 
 
-def _last_removed(case: Case) -> Span | None:
+def last_removed(case: Case) -> Span | None:
     """The bracket of the last fault's being gone; None while one that was in effect was not seen to be gone."""
     effective = [fault for fault in case.faults if fault.effect is not None]
     removed = [fault.removed for fault in effective if fault.removed is not None]
@@ -220,7 +220,7 @@ def judge_recovery_after_removal(case: Case) -> tuple[Finding, dict[str, Any]] |
     if objective_s is None:
         return None
     told: dict[str, Any] = {"id": "recovery_after_removal", "kind": "recovery_after_removal", "target": objective_s}
-    removed, slos = _last_removed(case), recovery_slos(case)
+    removed, slos = last_removed(case), recovery_slos(case)
     effective = any(fault.effect is not None for fault in case.faults)
     if not effective and case.control != "none":
         return None
@@ -248,7 +248,7 @@ def recovery_slos(case: Case) -> list[Slo]:
     """The SLOs that recovery is asked of: those of the RTO, else all that something is promised of."""
     if case.block.rto is not None:
         return [slo for slo in case.block.slos if slo.name in (case.block.rto.slos if case.block.rto else [])]
-    return case.used_slos()
+    return [slo for slo in case.used_slos() if slo.sli.source == "locust"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +266,7 @@ def recovered_window(case: Case) -> Recovered | None:
     A service that did not recover although the file's whole recovery time was observed is judged by its last
     `stable` stretch, which can miss an objective but never meet one.
     """
-    removed = _last_removed(case)
+    removed = last_removed(case)
     if removed is None:
         method = case.phases.get("method")
         injected = any(fault.effect is not None for fault in case.faults)
@@ -274,7 +274,7 @@ def recovered_window(case: Case) -> Recovered | None:
             return None
         return Recovered((method[1], case.until_ns), True)
     names = {one.slo for one in case.block.objectives if one.window == "recovered"} | {slo.name for slo in recovery_slos(case)}
-    slos = [slo for slo in case.block.slos if slo.name in names]
+    slos = [slo for slo in case.block.slos if slo.name in names and slo.sli.source == "locust"]  # a recovery is found in requests only
     if not slos:
         return Recovered((removed[1], case.until_ns), True) if case.until_ns > removed[1] else None
     bracket = together(case, slos, (removed[1], removed[1]), removed[1])

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from chaoslib_ext import stats
 from chaoslib_ext.judging.case import MOST_UNKNOWN, Case, count_in, too_unknown, unique, unknown_reason
+from chaoslib_ext.judging.sourced import REMOTE, sourced
 from chaoslib_ext.judging.windows import Span
+from chaoslib_ext.judging.writecounts import miscounted_writes
 from chaoslib_ext.result import INCONCLUSIVE, MET, Finding
 from chaoslib_ext.slo import Slo
 
@@ -51,7 +53,7 @@ def _evidence(case: Case, known: list[str]) -> Finding:
     """Everything was read whole and counts the same; what follows from a load child that died is told once, as that."""
     problems = list(case.run.problems)
     if "WORKER_LOST" in known:
-        problems = [problem for problem in problems if not problem.startswith("load/")]
+        problems = [problem for problem in problems if not problem.startswith(("load/", "writes/acks-"))]
     else:
         problems += _miscounted(case)
     return obligation("evidence", "EVIDENCE_INCOMPLETE" if problems else "", *(problems or ["every file matches the seal and every count agrees"]))
@@ -79,7 +81,7 @@ def _miscounted(case: Case) -> list[str]:
         due = schedule[0].count_between(0.0, (meta["stop_ns"] - meta["start_ns"] + 0.5) / 1e9)  # to the stop instant itself, in whole nanoseconds
         if len(case.journeys()) != due:
             found.append(f"load/w0: the profile schedules {due} arrivals, got {len(case.journeys())}")
-    return found
+    return found + miscounted_writes(case)
 
 
 def _load(case: Case) -> list[Finding]:
@@ -118,6 +120,8 @@ def _baseline(case: Case) -> list[Finding]:
 
 def _healthy(case: Case, slo: Slo) -> Finding:
     name, span = f"baseline:{slo.name}", case.windows.get("baseline")
+    if slo.sli.source == REMOTE and span is not None:
+        return _healthy_by_source(case, slo, span, name)
     if span is None or not len(case.samples(slo)):
         return obligation(name, "NO_DATA", "no sample in the baseline", window="baseline")
     count = count_in(case.samples(slo), span)
@@ -130,6 +134,16 @@ def _healthy(case: Case, slo: Slo) -> Finding:
     if needed is None or count.known < needed:
         return obligation(name, "TOO_FEW_SAMPLES", f"{told}; {needed or 'no number of'} samples decide", window="baseline")
     return obligation(name, "" if stats.meets(count.good, count.known, slo.target) else "BASELINE_UNHEALTHY", told, window="baseline")
+
+
+def _healthy_by_source(case: Case, slo: Slo, span: Span, name: str) -> Finding:
+    """The same for an SLO that is read from counters."""
+    seen, needed = sourced(case, slo, span), needed_for(slo, slo.target)
+    told = (f"{seen.inside.good} of {seen.inside.known} good, {slo.target:.6g} promised", *seen.evidence)
+    if seen.reason or needed is None or seen.inside.known < needed:
+        return obligation(name, seen.reason or "TOO_FEW_SAMPLES", *told, window="baseline")
+    met = seen.met(slo.target, "baseline")
+    return obligation(name, ("SOURCE_INCOMPLETE" if seen.partial else "") if met else "BASELINE_UNHEALTHY", *told, window="baseline")
 
 
 def needed_for(slo: Slo, target: float) -> int | None:

@@ -11,9 +11,12 @@ import gevent
 
 from chaoslib_ext.clock import monotonic_ns
 from chaoslib_ext.load.client import Door, Exchange
+from chaoslib_ext.load.given import NOTHING_GIVEN, Given
 from chaoslib_ext.load.journeys import Answer, JourneyPlan, StepPlan, Unusable, judge
 from chaoslib_ext.load.recorder import Recorder
 from chaoslib_ext.load.spec import LoadSpec, SliRule
+from chaoslib_ext.load.writes import Write, WriteLog
+from chaoslib_ext.loadprofile import WRITE_ID
 from chaoslib_ext.timeline import Outcome
 
 _GENERATOR_TALK = 20  # tracebacks printed; all of them are rows
@@ -55,7 +58,9 @@ class Limits:
 class Arrivals:
     """Runs arrivals, each in a greenlet of its own, and keeps those in flight."""
 
-    def __init__(self, spec: LoadSpec, door: Door, recorder: Recorder) -> None:
+    def __init__(self, spec: LoadSpec, door: Door, recorder: Recorder, given: Given = NOTHING_GIVEN, writes: WriteLog | None = None) -> None:
+        self._writes = writes
+        self._given = given
         self.in_flight: dict[int, Flight] = {}
         self._spec, self._door, self._recorder = spec, door, recorder
         self._limits = Limits(spec.slis)
@@ -99,7 +104,7 @@ class Arrivals:
 
     def _journey(self, flight: Flight) -> tuple[Outcome, str, int]:
         session = self._door.session()
-        values = {"arrival": str(flight.number), "random": flight.drawn}
+        values = self._given.values(flight.number, flight.drawn)
         got = Exchange(Outcome.OK, "", flight.intended_ns)
         for plan in flight.journey.steps:
             flight.step, flight.sent_ns = plan, None
@@ -113,6 +118,8 @@ class Arrivals:
         return got.outcome, got.zone, got.end_ns
 
     def _step(self, flight: Flight, plan: StepPlan, session: Any, values: dict[str, str]) -> Exchange:
+        if self._writes is not None and plan.step.write is not None:
+            values[WRITE_ID] = self._writes.next_id()
         try:
             request = plan.request(values)
         except Unusable as unusable:
@@ -120,13 +127,20 @@ class Arrivals:
             flight.step = None  # never sent: no row of its own
             return Exchange(unusable.outcome, "", now_ns)
         step, url = plan.step, self._spec.base_url + request.path
+        write: Write | None = None
 
         def verdict(answer: Answer) -> Outcome:
+            if write is not None:
+                write.status = answer.status
             return judge(step, url, answer, self._spec.hosts, values)
 
         self._sends(flight)
-        got = self._door.exchange(session, step, request, verdict)
         assert flight.sent_ns is not None
+        if self._writes is not None and step.write is not None:
+            write = self._writes.sent(values[WRITE_ID], step.write, flight.sent_ns)
+        got = self._door.exchange(session, step, request, verdict)
+        if self._writes is not None and write is not None:
+            self._writes.ended(write, got.outcome, got.end_ns)  # on file before the sample counts
         self._recorder.add(self._number(step.name, got.zone, "step"), flight.begin_ns, flight.sent_ns, got.end_ns, got.outcome)
         flight.step = None
         return got

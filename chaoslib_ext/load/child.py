@@ -42,9 +42,12 @@ def _run(spec: LoadSpec) -> int:
     from chaoslib_ext.load.closed import run_closed
     from chaoslib_ext.load.control import Control, own_stdout
     from chaoslib_ext.load.dispatcher import run_open
+    from chaoslib_ext.load.given import hush, secret_values
     from chaoslib_ext.loadprofile import LoadProfile
 
     profile = LoadProfile.from_json(spec.profile)
+    hush(profile)
+    secret_values(profile, os.environ)
     control = Control(own_stdout())
     gevent.signal_handler(signal.SIGTERM, control.stop)
     gevent.spawn(control.listen)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import time
 import traceback
 from pathlib import Path
@@ -127,6 +128,7 @@ def confine(hosts: Hosts) -> None:
 
 def _loaded(path: str, base_url: str, users: int, spawn_rate: float) -> Any:
     disarm = _watchdog(path)
+    sys.path.append(str(Path(path).parent.parent))  # public locustfiles import packages that lie beside their folder
     try:
         return locustfile_environment(path, base_url, users, spawn_rate, STOP_TIMEOUT_S)
     except ModuleNotFoundError as error:

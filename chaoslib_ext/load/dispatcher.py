@@ -6,6 +6,7 @@ One greenlet, run by Locust as its only user, releases what is due and never ski
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 
@@ -17,9 +18,11 @@ from chaoslib_ext.load.arrivals import Arrivals, in_flight_cap
 from chaoslib_ext.load.client import Door, versions
 from chaoslib_ext.load.clockwork import Clockwork
 from chaoslib_ext.load.control import Control
+from chaoslib_ext.load.given import given
 from chaoslib_ext.load.journeys import Chooser, plan_journeys
 from chaoslib_ext.load.recorder import Recorder, first_meta
 from chaoslib_ext.load.spec import LoadSpec
+from chaoslib_ext.load.writes import write_log
 from chaoslib_ext.loadprofile import LoadProfile
 
 TOO_LATE_NS = NS  # later than this an arrival is not sent any more
@@ -34,9 +37,11 @@ class OpenLoad:
     def __init__(self, spec: LoadSpec, profile: LoadProfile, control: Control) -> None:
         self._control, self._seed, self._profile = control, spec.seed, profile
         self._chooser: Chooser = plan_journeys(profile, spec.seed)
+        people = given(profile, spec.seed, os.environ)
         self.door = Door(spec.base_url, spec.hosts.allow_address, spec.zone_header)
         self.recorder = Recorder(spec.out_dir, spec.t0_ns, spec.slis, "journey", first_meta(spec, "open", versions()))
-        self.arrivals = Arrivals(spec, self.door, self.recorder)
+        self.writes = write_log(spec, profile)
+        self.arrivals = Arrivals(spec, self.door, self.recorder, people, self.writes)
         self.longest_s = max(plan.timeout_s for plan in self._chooser.journeys)
         peak = profile.schedule(spec.seed).peak_rate()
         self.cap = min(in_flight_cap(peak, self.longest_s, spec.max_in_flight), _open_files() - _SPARE_FILES)
@@ -118,6 +123,8 @@ def run_open(spec: LoadSpec, profile: LoadProfile, control: Control) -> int:
         while recorder.has_open_counts():
             clockwork.sum_up(*load.state(monotonic_ns()))
     load.door.quit()
+    if load.writes is not None:
+        load.writes.close()
     recorder.write_meta(durable=False, locust=load.door.counted())
     recorder.close(stop_ns=control.stop_ns - spec.t0_ns, cap_hits=load.cap_hits, cpu_s=round(time.process_time(), 3))
     return recorder.totals.rows

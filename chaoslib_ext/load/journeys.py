@@ -14,14 +14,13 @@ from urllib.parse import quote, urljoin
 
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.load.spec import Hosts
-from chaoslib_ext.loadprofile import Journey, LoadProfile, Step
+from chaoslib_ext.loadprofile import WRITE_ID, Journey, LoadProfile, Step, given_variables
 from chaoslib_ext.timeline import Outcome
 
-BUILT_IN = frozenset({"arrival", "random"})  # the arrival's number, and 16 hex digits drawn from the seed
 _VARIABLE = re.compile(r"(?<!\$)((?:\$\$)*)\$\{([A-Za-z_][A-Za-z0-9_]*)\}")  # as Chaos Toolkit's templates: $$ is a plain $
 _WHOLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _PATH = re.compile(r"/(?!/)[\x21-\x7e]*|/")
-_HEADER = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Unusable(Exception):
@@ -86,7 +85,7 @@ class StepPlan:
         if not _PATH.fullmatch(path):
             raise Unusable(Outcome.CHECK if path.startswith("/") and not path.startswith("//") else Outcome.OFF_LIMITS)
         headers = {name: value.render(values) for name, value in self.headers}
-        if not all(_HEADER.fullmatch(value) for value in headers.values()):
+        if not all(HEADER_VALUE.fullmatch(value) for value in headers.values()):
             raise Unusable(Outcome.CHECK)
         return Request(self.method, path, headers, None if self.body is None else self.body.render(values).encode())
 
@@ -122,13 +121,14 @@ def plan_journeys(profile: LoadProfile, seed: int) -> Chooser:
     """The profile's journeys, ready to run. Raises UsageError for a variable that no earlier step captures, or no journey at all."""
     if not profile.journeys:
         raise UsageError(f"{profile.source}: journeys: got none, expected at least one (or a locustfile)")
-    plans = tuple(_plan_journey(journey, profile.source) for journey in profile.journeys)
+    plans = tuple(_plan_journey(journey, profile) for journey in profile.journeys)
     return Chooser(plans, tuple(float(journey.weight) for journey in profile.journeys), random.Random(seed))
 
 
-def _plan_journey(journey: Journey, source: str) -> JourneyPlan:
-    known, steps = set(BUILT_IN), []
+def _plan_journey(journey: Journey, profile: LoadProfile) -> JourneyPlan:
+    known, steps, source = set(given_variables(profile)), [], profile.source
     for step in journey.steps:
+        known |= {WRITE_ID} if step.write is not None else set()
         plan = _plan_step(step)
         for name in _names(plan):
             if name not in known:

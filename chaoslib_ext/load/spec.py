@@ -49,6 +49,7 @@ class Hosts:
 class LoadSpec:
     """
     One load child's orders. `t0_ns` is the run's zero in CLOCK_MONOTONIC; `profile` the JSON of a LoadProfile.
+    `run` is the run's id, with which write ids begin; only a profile that has ledgers needs it.
 
     `base_url` has no trailing slash and its host is one of `hosts`.
     """
@@ -63,6 +64,7 @@ class LoadSpec:
     max_in_flight: int
     zone_header: str
     parent_pid: int | None
+    run: str = ""
 
 
 def read_spec(path: Path) -> LoadSpec:
@@ -80,6 +82,7 @@ def read_spec(path: Path) -> LoadSpec:
             max_in_flight=int(data.get("max_in_flight", DEFAULT_MAX_IN_FLIGHT)),
             zone_header=str(data.get("zone_header", "X-Zone")),
             parent_pid=data.get("parent_pid"),
+            run=str(data.get("run") or ""),
         )
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: got a load spec that cannot be read ({error}), expected the supervisor's JSON object") from error

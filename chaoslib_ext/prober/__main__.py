@@ -21,8 +21,8 @@ from chaoslib_ext.children import die_with_parent
 from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.ledger import Frame, Ledger
-from chaoslib_ext.prober.bracket import Bracket, Look, effect_bracket, removal_bracket, together
-from chaoslib_ext.prober.looking import LIMIT_NS, Looker
+from chaoslib_ext.prober.bracket import CONFIRM, REMOVAL_MOST, Bracket, Look, effect_bracket, looks_needed, removal_bracket, together
+from chaoslib_ext.prober.looking import Looker
 from chaoslib_ext.prober.watching import Life, View, Watch, watch_of
 
 CALM_NS, EDGE_NS = 50_000_000, 10_000_000  # between two looks at a target: 20 a second, 100 near an edge
@@ -61,10 +61,10 @@ class Prober:
 
     def _take(self, ended: list[tuple[str, Look]]) -> None:
         hit = {view.uid for watch in self.watches.values() if watch.active for view in watch.views}
-        for uid, look in ended:
-            view = self.views[uid]
+        for key, look in ended:
+            view = self.views[key]
             known = view.calm_ns
-            view.add(look, calm=uid not in hit)
+            view.add(look, calm=view.uid not in hit)
             if not known and view.calm_ns:
                 self._remember()
 
@@ -91,9 +91,9 @@ class Prober:
     def _begin(self, row: dict[str, Any]) -> None:
         watch = self.watches[row["activity"]] = watch_of(row, self.views)
         for view in watch.views:
-            view.calm_ns = view.calm_ns or int(self._memory.get("calm", {}).get(view.uid, 0))
+            view.calm_ns = view.calm_ns or int(self._memory.get("calm", {}).get(view.key, 0))
         watch.removed = watch.fault in self._memory.get("removed", [])
-        if watch.rule != "silence":
+        if watch.rule in ("crash", "kill"):
             for target in row["targets"]:
                 if target.get("probe") and (target.get("data") or {}).get("roster"):
                     self.lives.setdefault(target["uid"], Life(target, Path(target["data"]["roster"])))
@@ -107,22 +107,24 @@ class Prober:
     def _send(self, now_ns: int) -> list[tuple[str, Look]]:
         """Sends the looks that are due; those that ended at once."""
         ended = []
-        near = {view.uid for watch in self.watches.values() if watch.near_edge(now_ns) for view in watch.views}
+        near = {view.key for watch in self.watches.values() if watch.near_edge(now_ns) for view in watch.views}
         for view in self.views.values():
             if now_ns >= view.next_ns:
-                pause_ns = EDGE_NS if view.uid in near else CALM_NS
+                pause_ns = max(view.pause_ns, EDGE_NS if view.key in near else CALM_NS)
                 view.next_ns = max(view.next_ns + pause_ns, now_ns)
-                at_once = self.looker.send(view.uid, view.address, view.path)
+                at_once = self.looker.send(view.key, view.address, view.path, view.limit_ns, view.through)
                 if at_once is not None:
-                    ended.append((view.uid, at_once))
-            elif view.uid in near:
-                view.next_ns = min(view.next_ns, now_ns + EDGE_NS)
+                    ended.append((view.key, at_once))
+            elif view.key in near:
+                view.next_ns = min(view.next_ns, now_ns + max(view.pause_ns, EDGE_NS))
         return ended
 
     def _decide(self) -> None:
         for watch in self.watches.values():
             if watch.intent_ns is None:
                 self._tell_of(watch)
+            elif not watch.due(self.looker.now_ns()):
+                continue
             elif watch.effect is None and watch.applied_ns is not None and watch.undo_ns is None:
                 self._look_for_effect(watch, watch.intent_ns, watch.applied_ns)
             elif watch.effect is not None and not watch.removed:
@@ -143,7 +145,7 @@ class Prober:
         if not found:
             return  # nothing of it can be looked at: its effect is never proven
         whole = together(found)
-        proof = f"{len(found)} of {len(found)} targets seen from outside: {_PROOF[watch.rule]}"
+        proof = f"{len(found)} of {len(found)} targets seen from outside: {_PROOF[watch.rule]}" + (_of(watch.tally()) if watch.traffic else "")
         expires_ns = boot_ns() + (whole.hi_ns - self.looker.now_ns()) + watch.duration_ns if watch.held else 0
         effect = {"lo_ns": whole.lo_ns, "hi_ns": whole.hi_ns, "proof": proof}
         try:
@@ -161,17 +163,18 @@ class Prober:
                 return
             found.append(one)
         whole = together(found)
-        replaced = all(view.looks[-1].incarnation not in ("", view.uid) for view in watch.views)
+        replaced = not watch.traffic and all(view.looks[-1].incarnation not in ("", view.uid) for view in watch.views)
         early = watch.held and (watch.undo_ns is None or whole.hi_ns < watch.undo_ns)
-        proof = "answer again" + (", replaced" if replaced else "") + (", before anything was undone" if early else "")
+        unaffected = f"none of {max(CONFIRM, looks_needed(watch.share, REMOVAL_MOST))} looks in a row through each was affected"
+        proof = (unaffected if watch.traffic else "answer again") + (", replaced" if replaced else "") + (", before anything was undone" if early else "")
         watch.removed = True
         self._say("removed", fault=watch.fault, lo_ns=whole.lo_ns, hi_ns=whole.hi_ns, proof=proof, replaced=replaced, uids=[view.uid for view in watch.views])
         self._remember()
 
     def _earlier_in_flight(self, view: View, hi_ns: int) -> bool:
         """Whether a look that was sent before the edge has still to end: it could move the edge."""
-        earliest = self.looker.earliest_ns(view.uid)
-        return earliest is not None and earliest < hi_ns and self.looker.now_ns() < hi_ns + 2 * LIMIT_NS
+        earliest = self.looker.earliest_ns(view.key)
+        return earliest is not None and earliest < hi_ns and self.looker.now_ns() < hi_ns + 2 * view.limit_ns
 
     def _now_and_then(self, now_ns: int) -> None:
         if now_ns >= self._next_roster_ns:
@@ -188,7 +191,7 @@ class Prober:
 
     def _remember(self) -> None:
         """Writes down what a prober that takes over could not see again."""
-        calm = {view.uid: view.calm_ns for view in self.views.values() if view.calm_ns}
+        calm = {view.key: view.calm_ns for view in self.views.values() if view.calm_ns}
         self._memory = {"calm": calm, "removed": [watch.fault for watch in self.watches.values() if watch.removed]}
         state.write_json(self.folder / MEMORY, self._memory)
 
@@ -197,7 +200,17 @@ class Prober:
         os.write(1, line.encode() + b"\n")
 
 
-_PROOF = {"silence": "unanswered", "crash": "closed and unanswered", "kill": "closed, or answered by another incarnation"}
+_PROOF = {
+    "silence": "unanswered",
+    "crash": "closed and unanswered",
+    "kill": "closed, or answered by another incarnation",
+    "delay": "answered late",
+    "abort": "answered by the proxy itself",
+}
+
+
+def _of(tally: tuple[int, int]) -> str:
+    return f", {tally[0]} of {tally[1]} looks"
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -24,6 +24,8 @@ class _Open:
     connection: socket.socket
     sent_ns: int
     request: bytes
+    limit_ns: int
+    through: bool
     heard: bytes = b""
 
 
@@ -47,8 +49,12 @@ class Looker:
         """When the oldest look in flight at a target was sent; None when there is none."""
         return min((one.sent_ns for one in self._open.values() if one.key == key), default=None)
 
-    def send(self, key: str, address: tuple[str, int], path: str) -> Look | None:
-        """Sends a look; its ending when it has one at once. Where this process can open no socket, nothing is sent."""
+    def send(self, key: str, address: tuple[str, int], path: str, limit_ns: int = LIMIT_NS, through: bool = False) -> Look | None:
+        """
+        Sends a look; its ending when it has one at once. Where this process can open no socket, nothing is sent.
+
+        A look `through` a proxy is answered by whatever answers, the proxy itself too.
+        """
         try:
             connection = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError:
@@ -60,7 +66,7 @@ class Looker:
             connection.close()
             return Look(sent_ns, self.now_ns(), "closed")
         request = f"GET {path} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\nUser-Agent: chaosx-prober\r\nConnection: close\r\n\r\n".encode()
-        self._open[connection.fileno()] = _Open(key, connection, sent_ns, request)
+        self._open[connection.fileno()] = _Open(key, connection, sent_ns, request, limit_ns, through)
         self._selector.register(connection, selectors.EVENT_WRITE, connection.fileno())
         return None
 
@@ -82,9 +88,9 @@ class Looker:
                 ended.append((one.key, ending))
                 self._drop(key.data)
         now_ns = self.now_ns()
-        for fd in [fd for fd, one in self._open.items() if now_ns - one.sent_ns > LIMIT_NS]:
+        for fd in [fd for fd, one in self._open.items() if now_ns - one.sent_ns > one.limit_ns]:
             one = self._open[fd]
-            ended.append((one.key, self._advance(one) or Look(one.sent_ns, one.sent_ns + LIMIT_NS, "silent")))
+            ended.append((one.key, self._advance(one) or Look(one.sent_ns, one.sent_ns + one.limit_ns, "silent")))
             self._drop(fd)
         return ended, readable
 
@@ -109,15 +115,15 @@ class Looker:
         one.heard += part
         if not part or len(one.heard) > _HEAD_LIMIT:
             return Look(one.sent_ns, self.now_ns(), "closed")
-        return answer(one.heard, one.sent_ns, self.now_ns()) if b"\r\n\r\n" in one.heard else None
+        return answer(one.heard, one.sent_ns, self.now_ns(), one.through) if b"\r\n\r\n" in one.heard else None
 
 
-def answer(head: bytes, sent_ns: int, done_ns: int) -> Look:
-    """The look that an answer's head makes: without X-Incarnation it comes from something in between, and counts as closed."""
+def answer(head: bytes, sent_ns: int, done_ns: int, through: bool = False) -> Look:
+    """The look that an answer's head makes: without X-Incarnation it comes from something in between, and counts as closed unless that is looked `through`."""
     first, *lines = head.split(b"\r\n\r\n", 1)[0].decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     words = first.split(" ")
     incarnation = headers.get("x-incarnation", "")
-    if not first.startswith("HTTP/") or len(words) < 2 or not words[1].isdigit() or not incarnation:
+    if not first.startswith("HTTP/") or len(words) < 2 or not words[1].isdigit() or not (incarnation or through):
         return Look(sent_ns, done_ns, "closed")
     return Look(sent_ns, done_ns, "answered", int(words[1]), incarnation)

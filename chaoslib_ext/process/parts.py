@@ -45,39 +45,47 @@ def parts(row: dict[str, Any], owner: str, marker: Callable[[Path], Path]) -> li
     for target in row["targets"]:
         if target["kind"] == "replica" and how == "isolate":
             continue  # cut off by its link; nothing is done to the process itself
+        if target["kind"] in ("store-link", "store-node"):
+            from chaoslib_ext.process.store_parts import store_part  # it needs what is above
+
+            made.append(store_part(target, how, owner, str(marker(Path(target["data"]["roster"]).parent))))
+            continue
         make = {"link": _swallow, "zone": _hold}.get(target["kind"], _freeze if how == "silent" else _kill)
         made.append(make(target, owner, str(marker(Path(target["data"]["roster"]).parent))))
     return made
 
 
-def _record(target: dict[str, Any]) -> Target:
+def record(target: dict[str, Any]) -> Target:
+    """A planned target as the ledger records it."""
     return Target(target["platform"], target["identity"], target["kind"], target["ns"], target["name"], target["uid"])
 
 
-def _changed(target: dict[str, Any], what: str) -> FaultFailed:
+def changed(target: dict[str, Any], what: str) -> FaultFailed:
+    """What to raise when a target is not the planned one any more."""
     return FaultFailed(f"TARGETS_CHANGED: {target['name']}: {what}; planned was {target['uid']}; plan again")
 
 
-def _roster(target: dict[str, Any]) -> dict[str, Any]:
+def roster_of(target: dict[str, Any]) -> dict[str, Any]:
+    """The roster that a target was planned from, as it is now. Raises FaultFailed when it is gone or another sandbox's."""
     try:
         roster = read_roster(target["data"]["roster"])
     except OSError as error:
-        raise _changed(target, f"its roster is gone ({error})") from error
+        raise changed(target, f"its roster is gone ({error})") from error
     if roster["identity"] != target["identity"]:
-        raise _changed(target, f"the target is {roster['identity']} now, not {target['identity']}")
+        raise changed(target, f"the target is {roster['identity']} now, not {target['identity']}")
     return roster
 
 
 def _check_replica(target: dict[str, Any]) -> None:
-    found = next((one for one in _roster(target)["replicas"] if one["name"] == target["name"]), None)
+    found = next((one for one in roster_of(target)["replicas"] if one["name"] == target["name"]), None)
     if found is None or found["uid"] != target["uid"] or not uid_alive(target["uid"]):
-        raise _changed(target, "it is not there any more" if found is None else f"it is {found['uid']} now")
+        raise changed(target, "it is not there any more" if found is None else f"it is {found['uid']} now")
 
 
 def _check_link(target: dict[str, Any]) -> None:
-    link = _roster(target)["links"].get(target["zone"])
+    link = roster_of(target)["links"].get(target["zone"])
     if link is None or (link.get("pid") and target["uid"] != uid(link["pid"], link["start_ticks"])):
-        raise _changed(target, "the link was restarted")
+        raise changed(target, "the link was restarted")
 
 
 def _freeze(target: dict[str, Any], _owner: str, marker: str) -> Part:
@@ -85,17 +93,17 @@ def _freeze(target: dict[str, Any], _owner: str, marker: str) -> Part:
         if process_state(parse_uid(target["uid"])[1]) in ("T", "t"):
             raise FaultFailed(f"{target['name']}: somebody else has stopped this process already; it was left as it is")
         if not signal_uid(target["uid"], signal.SIGSTOP):
-            raise _changed(target, "it has ended")
+            raise changed(target, "it has ended")
 
-    return Part("process.thaw", _record(target), {"marker": marker}, {"stopped": False}, "held", lambda: _check_replica(target), stop)
+    return Part("process.thaw", record(target), {"marker": marker}, {"stopped": False}, "held", lambda: _check_replica(target), stop)
 
 
 def _kill(target: dict[str, Any], _owner: str, _marker: str) -> Part:
     def kill() -> None:
         if not signal_uid(target["uid"], signal.SIGKILL):
-            raise _changed(target, "it has ended")
+            raise changed(target, "it has ended")
 
-    return Part("process.kill", _record(target), {}, {}, "instant", lambda: _check_replica(target), kill)
+    return Part("process.kill", record(target), {}, {}, "instant", lambda: _check_replica(target), kill)
 
 
 def _ours(target: dict[str, Any], owner: str, marker: str) -> dict[str, Any]:
@@ -110,17 +118,17 @@ def _swallow(target: dict[str, Any], owner: str, marker: str) -> Part:
         ask(target, {"op": "set", "mode": "swallow", "owner": owner})
 
     prior = {"mode": "pass", "owner": None}
-    return Part("process.open_link", _record(target), _ours(target, owner, marker), prior, "held", lambda: _check_link(target), swallow)
+    return Part("process.open_link", record(target), _ours(target, owner, marker), prior, "held", lambda: _check_link(target), swallow)
 
 
 def _hold(target: dict[str, Any], owner: str, marker: str) -> Part:
     def check() -> None:
-        _roster(target)
+        roster_of(target)
 
     def hold() -> None:
         ask(target, {"op": "hold", "zone": target["zone"], "owner": owner})
 
-    return Part("process.release_zone", _record(target), _ours(target, owner, marker), {"held_by": None}, "held", check, hold)
+    return Part("process.release_zone", record(target), _ours(target, owner, marker), {"held_by": None}, "held", check, hold)
 
 
 def ask(target: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
@@ -128,7 +136,7 @@ def ask(target: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     try:
         reply = control(target["data"]["control"], request, CALL_S)
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise _changed(target, f"nobody answers there ({error})") from error
+        raise changed(target, f"nobody answers there ({error})") from error
     if reply.get("identity") != target["identity"]:
-        raise _changed(target, f"{reply.get('identity')} answers there now")
+        raise changed(target, f"{reply.get('identity')} answers there now")
     return reply

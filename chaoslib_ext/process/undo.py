@@ -14,6 +14,7 @@ from typing import Any
 from chaoslib_ext.errors import FaultFailed
 from chaoslib_ext.ledger import Entry, Step
 from chaoslib_ext.process.client import control, parse_uid, process_state, signal_uid, uid_alive
+from chaoslib_ext.process.store import continue_node
 
 CALL_S = 2.0  # one question to a control socket; on one machine it takes a millisecond
 
@@ -44,6 +45,29 @@ def release_zone(entry: Entry) -> Step:
         return zones.get(entry.ours["zone"], {}).get("held_by"), None
 
     return _strip(entry, holder, {"op": "release", "zone": entry.ours["zone"], "owner": entry.ours["owner"]}, None)
+
+
+def thaw_store(entry: Entry) -> Step:
+    """
+    Continues a frozen node of the store; one that lost its primacy meanwhile is brought back as a standby.
+
+    That is the failover controller's work, asked for here and waited for; proven by its status, read again.
+    """
+    node, controller = entry.ours["node"], entry.ours["controller"]
+    if not continue_node(entry.ours["folder"]):
+        return Step("RETRY", "still stopped after SIGCONT")
+    try:
+        status = control(controller, {"op": "status"}, CALL_S)
+        if status.get("identity") != entry.target.identity:
+            return Step("GONE", f"{status.get('identity')} answers there now")
+        if status["nodes"].get(node) in ("primary", "standby"):
+            return Step("UNDONE")
+        control(controller, {"op": "rejoin", "node": node}, CALL_S)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        return Step("GONE", f"nobody answers there any more ({error})") if _keeper_gone(entry) else Step("RETRY", str(error))
+    except FaultFailed as error:
+        return Step("RETRY", str(error))  # it is busy with just that, or with the failover
+    return Step("RETRY", f"{node} is being brought back as a standby")
 
 
 class _OtherIdentity(Exception):

@@ -20,6 +20,7 @@ _TITLES = {
     "recovery_after_removal": "Recovery after removal",
     "rpo": "Data loss (RPO)",
     "budget": "Error budget spent",
+    "detection": "Detection: the alert fired in time",
     "hypothesis": "Steady-state hypothesis",
 }
 _PROOFS = {
@@ -42,7 +43,7 @@ _PROOFS = {
     "control": "The control showed what it is for",
 }
 PROOFS = frozenset({"effect", "obligation"})
-_TIMES = frozenset({"rto", "recovery_after_removal", "rpo"})
+_TIMES = frozenset({"rto", "recovery_after_removal", "rpo", "detection"})
 NOTHING = "–"
 
 
@@ -103,7 +104,7 @@ def ratio(finding: Finding) -> float | None:
 def _title(kind: str, finding: Finding) -> str:
     slo = clean(finding.get("slo") or "", 120)
     if kind == "slo":
-        return slo or "SLO"
+        return Prose(f"{slo or 'SLO'} · from {clean(finding['source'], 40)}") if finding.get("source") else slo or "SLO"
     if kind in PROOFS:
         return _proof(clean(finding.get("id", ""), 160))
     own = _TITLES.get(kind, kind)

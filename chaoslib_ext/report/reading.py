@@ -50,5 +50,6 @@ def promises(block: Block | None) -> tuple[Promise, ...]:
     """
     if block is None:
         return ()
+    drawn = [slo for slo in block.slos if slo.sli.source == "locust"]  # the charts show requests
     stated = {objective.slo: objective.target for objective in block.objectives if objective.window == "fault" and objective.target is not None}
-    return tuple(Promise(slo.name, slo.sli.select_name, slo.sli.select_class, slo.sli.max_latency_ms, stated.get(slo.name, slo.target)) for slo in block.slos)
+    return tuple(Promise(slo.name, slo.sli.select_name, slo.sli.select_class, slo.sli.max_latency_ms, stated.get(slo.name, slo.target)) for slo in drawn)

@@ -117,6 +117,8 @@ def _recovered(rto: Json | None) -> str:
 
 def _missed(finding: Json, result: Json) -> str:
     kind, lo, hi, target = finding.get("kind"), finding.get("lo"), finding.get("hi"), finding.get("target")
+    if kind == "detection" and isinstance(target, int | float):
+        return f"The alert {clean((result.get('detection') or {}).get('alert', ''), 120)} did not fire within {seconds(target)} of the fault's effect"
     if kind in ("rto", "recovery_after_removal") and lo is not None and isinstance(target, int | float):
         return _too_slow(str(kind), lo, hi, target, result.get("rto") or {})
     if kind == "rpo" and finding.get("bad"):

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from chaoslib_ext import rundir, state, verdict
 from chaoslib_ext.clock import boot_id
+from chaoslib_ext.runner.orphan import seal_orphan
 from chaoslib_ext.runner.phases import End, phase
 from chaoslib_ext.runner.prepare import Prepared
+from chaoslib_ext.runner.readback import read_back
 from chaoslib_ext.runner.stage import Stage
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 LOAD_OUT_S = 70.0  # the longest step timeout that a profile may have, and the load child's own margin
 HEALER_OUT_S = 5.0
+SOURCES_OUT_S = 12.0  # three rounds, each at most as long as its requests may take
 
 
 def finish(stage: Stage, prepared: Prepared, end: End) -> Finished:
@@ -31,6 +34,7 @@ def finish(stage: Stage, prepared: Prepared, end: End) -> Finished:
     clean = clean_state(stage, prepared)
     with phase(stage, "seal"):
         codes = _end_children(stage)
+    read_back(stage, prepared, end)
     _close(stage, clean)
     header = {**prepared.header, "ended_ns": stage.clock.now_ns(), "clean": clean, "children": codes}
     header["end"] = {"how": end.how, "reason": end.reason, "detail": end.detail}
@@ -66,6 +70,10 @@ def _end_children(stage: Stage) -> dict[str, int | None]:
     if load is not None:
         load.send({"op": "stop"})
         stage.pump(lambda: load.exit_code() is not None, LOAD_OUT_S)
+    sources = stage.children.get("sources")
+    if sources is not None:
+        sources.send({"op": "last"})  # what happened in the last second is scraped, and read, a little later
+        stage.pump(lambda: "sources" in stage.seen.done or sources.at_end, SOURCES_OUT_S)
     for name in [name for name in stage.children if name != "healer"]:
         child = stage.forget(name)
         if child is not None:
@@ -90,7 +98,14 @@ def _close(stage: Stage, clean: dict[str, Any]) -> None:
 
 
 def judge_again(directory: Path) -> tuple[Path, list[str]]:
-    """Judges a sealed directory once more; the path of the new result, and where it differs from the sealed one."""
+    """
+    Judges a sealed directory once more; the path of the new result, and where it differs from the sealed one.
+
+    A run that its supervisor could not finish is sealed and judged for the first time. Raises UsageError as `seal_orphan`.
+    """
+    if not (directory / rundir.RESULT).exists():
+        seal_orphan(directory)
+        return directory / rundir.RESULT, []
     number = 2
     while (directory / f"result-{number}.json").exists():
         number += 1

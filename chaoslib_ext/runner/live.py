@@ -1,9 +1,13 @@
 """
 The talk of a run on standard error: a line that follows the run on a terminal, plain lines elsewhere.
+
+The line never says more than was measured: arrivals sent of those due, journeys that ended badly, and how old the
+figures are when the load child falls silent. No colour is used; without a terminal, or with TERM=dumb, no control code either.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -11,6 +15,8 @@ from typing import Any, TextIO
 from chaoslib_ext.clock import NS
 
 PLAIN_PERIOD_S = 10  # without a terminal, one line of figures every so often
+STALE_S = 3  # a summary comes each second, after its end
+USUAL_COLUMNS = 80
 
 
 @dataclass(slots=True)
@@ -22,11 +28,13 @@ class Live:
     phase: str = ""
     until_ns: int | None = None
     _last: dict[str, Any] | None = None
+    _ended: int = 0
+    _bad: int = 0
     _drawn: str = ""
     _plain_at: int = -1
 
     def begin(self, phase: str, now_ns: int, seconds: float | None) -> None:
-        """A phase begins; `seconds` is how long it takes, None when nobody knows."""
+        """A phase begins; `seconds` is how long it takes at most, None when nobody knows."""
         self.phase = phase
         self.until_ns = None if seconds is None else now_ns + round(seconds * NS)
         self.say(f"T+{now_ns / NS:5.1f} s  {phase}" + (f", {seconds:g} s" if seconds else ""))
@@ -34,6 +42,8 @@ class Live:
     def second(self, second: dict[str, Any]) -> None:
         """The newest figures of the load child."""
         self._last = second
+        self._ended += second["good"] + second["bad"]
+        self._bad += second["bad"]
 
     def say(self, text: str) -> None:
         """One line that stays."""
@@ -43,13 +53,15 @@ class Live:
             print(f"{clear}{_harmless(text)}", file=self.out, flush=True)
 
     def draw(self, now_ns: int) -> None:
-        """The line that follows the run, at most ten times a second; without a terminal every few seconds."""
+        """The line that follows the run, whenever it changes; without a terminal every few seconds."""
         if self.quiet or self._last is None:
             return
-        terminal = self.out.isatty()
+        terminal = follows(self.out)
         if not terminal and (now_ns // NS) // PLAIN_PERIOD_S == self._plain_at:
             return
         line = self._line(now_ns)
+        if terminal:
+            line = line[: columns(self.out) - 1]  # a line that wraps could not be taken back
         if terminal and line != self._drawn:
             print(f"\r\x1b[2K{line}", end="", file=self.out, flush=True)
             self._drawn = line
@@ -58,11 +70,33 @@ class Live:
             print(line, file=self.out, flush=True)
 
     def _line(self, now_ns: int) -> str:
+        """At most 79 characters up to a million of anything; what matters most stands first."""
         last = self._last or {}
-        ended = last["good"] + last["bad"]
-        good = f"{100 * last['good'] / ended:5.1f} % good" if ended else "  nothing ended"
-        left = "" if self.until_ns is None else f"  {max(0, self.until_ns - now_ns) / NS:3.0f} s left"
-        return f"  T+{now_ns // NS:4d} s  {self.phase:9}  {last['released']:5d}/s  {good}  {last['in_flight']} in flight{left}"
+        head = f"T+{now_ns // NS} s  {self.phase:8}"
+        left = "" if self.until_ns is None else f"  {max(0, -(-(self.until_ns - now_ns) // NS))} s left"
+        silent_s = now_ns // NS - int(last["second"]) - 1
+        if silent_s >= STALE_S:
+            return f"{head}  no figures for {silent_s} s{left}"
+        sent = f"{_short(last['released'])}/s" if last["released"] == last["scheduled"] else f"{_short(last['released'])} of {_short(last['scheduled'])}/s"
+        return f"{head}  {sent}  {_short(self._bad)} of {_short(self._ended)} bad  {_short(last['in_flight'])} in flight{left}"
+
+
+def follows(out: TextIO) -> bool:
+    """Whether a line can be drawn over: a terminal that understands control codes."""
+    return out.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
+def _short(number: int) -> str:
+    """A count in at most five characters: exact below ten thousand, then cut, never rounded up."""
+    return str(number) if number < 10_000 else f"{number // 1000}k" if number < 1_000_000 else f"{number // 1_000_000}M"
+
+
+def columns(out: TextIO) -> int:
+    """How wide the terminal is; 80 where it does not say."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or USUAL_COLUMNS
+    except (OSError, ValueError):
+        return USUAL_COLUMNS
 
 
 def _harmless(text: str) -> str:

@@ -178,6 +178,8 @@ def main(argv: list[str]) -> int:
     state_dir, mode = Path(argv[1]), argv[2]
     spec = json.loads((state_dir / "spec.json").read_text(encoding="utf-8"))
     die_with_parent(int(spec["supervisor_pid"]))
+    if spec.get("allow_code"):
+        sys.path.append(str(Path.cwd()))  # the file's own modules lie where it is run from; behind every installed one
     wire = Wire()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lock = os.open(state_dir / "heal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaoslib_ext import children, guard
+from chaoslib_ext.block import Detection
 from chaoslib_ext.clock import NS
 from chaoslib_ext.runner.child import Child
 from chaoslib_ext.runner.stage import Stage, Stop
@@ -40,6 +41,8 @@ class Course:
     baseline_targets: dict[str, float]
     needed: dict[str, int]
     heal_deadline_s: float
+    has_sources: bool = False
+    detection: Detection | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,11 @@ def _up_to_method(stage: Stage, course: Course) -> None:
         _start_load(stage)
         with phase(stage, "warm-up", course.warmup_s):
             stage.pump_for(course.warmup_s)
-    with phase(stage, "baseline", course.baseline_s if course.has_load else None):
-        stage.pump_for(course.baseline_s if course.has_load else 0.0)
+    elif stage.rules.alerts:
+        _watch_alerts_only(stage)
+    measured = course.has_load or course.has_sources
+    with phase(stage, "baseline", course.baseline_s if measured else None):
+        stage.pump_for(course.baseline_s if measured else 0.0)
     trouble = baseline_trouble(stage.seen.seconds, course)
     if trouble is not None:
         reason, text = trouble
@@ -101,6 +107,12 @@ def _start_load(stage: Stage) -> None:
     start_ns = stage.clock.now_ns() + NS // 5
     stage.children["load"].send({"op": "start", "at_ns": stage.clock.t0_ns + start_ns})
     stage.watch = guard.Watch(start_ns + NS)
+
+
+def _watch_alerts_only(stage: Stage) -> None:
+    """Without a load the guard has no seconds to read, and silence says nothing."""
+    stage.rules = guard.Rules(alerts=stage.rules.alerts)
+    stage.watch = guard.Watch(stage.clock.now_ns())
 
 
 def baseline_trouble(seconds: list[dict[str, Any]], course: Course) -> tuple[str, str] | None:
@@ -166,9 +178,9 @@ def _after_heal(stage: Stage, course: Course, end: End) -> None:
             stage.healing = False
     if end.how != "completed" or not began:
         return
-    if course.has_load:
+    if course.has_load or course.has_sources:
         with phase(stage, "recovery", course.recovery_s):
-            stage.pump(lambda: recovered(stage, course), course.recovery_s)
+            stage.pump(lambda: recovered(stage, course) and detected(stage, course), course.recovery_s)
     elif course.faults:
         stage.pump(lambda: stage.seen.effects <= stage.seen.removed, course.recovery_s)
     if course.ours and course.has_hypothesis:
@@ -197,6 +209,15 @@ def recovered(stage: Stage, course: Course) -> bool:
     return all(sum(second["slis"].get(name, [0, 0])[1] for second in good_run) >= needed * 1.1 for name, needed in course.needed.items())
 
 
+def detected(stage: Stage, course: Course) -> bool:
+    """Whether the promised alert has fired, or its time is over and one more answer about it has come. True when none is promised."""
+    if course.detection is None or stage.seen.effect_ns is None or course.detection.alert in stage.seen.fired:
+        return True
+    over_ns = stage.seen.effect_ns + round((course.detection.within_s + 2.0) * NS)
+    last = stage.seen.alerts.get(course.detection.alert)
+    return last is not None and last.at_ns >= over_ns
+
+
 def _misses(second: dict[str, Any], name: str, target: float) -> bool:
     good, total = second["slis"].get(name, [0, 0])
     return bool(total == 0 or good < target * total)
@@ -205,7 +226,7 @@ def _misses(second: dict[str, Any], name: str, target: float) -> bool:
 def one_off(stage: Stage, mode: str) -> None:
     """A fresh child for the hypothesis after recovery, or for the file's own rollbacks."""
     name = mode
-    argv = [sys.executable, "-m", "chaoslib_ext.runner.method_child", str(stage.state_dir), mode]
+    argv = [sys.executable, "-P", "-m", "chaoslib_ext.runner.method_child", str(stage.state_dir), mode]
     stage.expected_to_end.add(name)
     child = stage.add(Child(name, argv, stage.state_dir))
     children.record(stage.state_dir, name, child.process.pid)

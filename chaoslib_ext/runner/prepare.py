@@ -12,6 +12,7 @@ import re
 import secrets
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,9 +23,11 @@ from chaoslib_ext.clock import Clock
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
+from chaoslib_ext.load.given import secret_values
 from chaoslib_ext.process.client import alive, start_ticks
 from chaoslib_ext.runner.phases import Course
-from chaoslib_ext.runner.plan import make_plan
+from chaoslib_ext.runner.plan import make_plan, same_or_refuse
+from chaoslib_ext.runner.sources import source_orders
 
 LIBRARIES = (
     "chaostoolkit",
@@ -57,10 +60,27 @@ class Prepared:
     lock_fd: int | None
 
 
-def prepare(experiment: Experiment, environment: Environment, out: Path, seed: int | None, command: list[str]) -> Prepared:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for beside the files; `stored` is the plan that the run must be, `allow_code` admits code that is not ours."""
+
+    out: Path
+    seed: int | None
+    command: list[str]
+    stored: dict[str, Any] | None = None
+    allow_code: bool = False
+
+
+def prepare(experiment: Experiment, environment: Environment, asked: Asked) -> Prepared:
     """Plans, locks and lays out the directories of a run. Raises UsageError or Refused; then nothing was touched."""
-    chosen_seed = secrets.randbelow(2**31) if seed is None else seed
+    out, command = asked.out, asked.command
+    chosen_seed = new_seed() if asked.seed is None else asked.seed
     plan = make_plan(experiment, environment, chosen_seed)
+    if asked.stored is not None:
+        same_or_refuse(asked.stored, plan)
+    orders = source_orders(experiment.block, environment)
+    if experiment.block is not None and experiment.block.load is not None:
+        secret_values(experiment.block.load, os.environ)
     lock_fd = lock_target(environment)
     refuse_after_dirty(environment)
     clock = Clock.start()
@@ -74,8 +94,40 @@ def prepare(experiment: Experiment, environment: Environment, out: Path, seed: i
     state_dir = state.create_run(
         run_id, {"run": run_id, "t0_ns": clock.t0_ns, "supervisor": supervisor, "environment": environment.to_json(), "report_dir": str(report_dir)}
     )
-    _tell_children(experiment, environment, clock, run_id, state_dir, report_dir, plan, chosen_seed)
+    _tell_children(experiment, environment, clock, run_id, state_dir, report_dir, plan, chosen_seed, asked.allow_code)
+    if orders is not None:
+        state.write_json(state_dir / "sources.json", {**orders, "t0_ns": clock.t0_ns})
     return Prepared(run_id, clock, state_dir, report_dir, writer, header, plan, _course(experiment, environment, plan), managed_by_name(experiment), lock_fd)
+
+
+def new_seed() -> int:
+    """A seed for what is drawn at random, where nobody gave one."""
+    return secrets.randbelow(2**31)
+
+
+def refusals(experiment: Experiment, environment: Environment) -> list[dict[str, Any]]:
+    """Why a run of this experiment would not begin now, beyond its plan: `{activity, reason, text}`. Nothing is touched, no lock taken."""
+    checks: list[Callable[[], Any]] = [lambda: _refuse_locked(environment), lambda: refuse_after_dirty(environment)]
+    if experiment.block is not None and experiment.block.load is not None:
+        checks.append(lambda: base_url(environment))
+    found = []
+    for check in checks:
+        try:
+            check()
+        except Refused as error:
+            found.append({"activity": None, "reason": error.reason, "text": str(error)})
+    return found
+
+
+def _refuse_locked(environment: Environment) -> None:
+    path = (environment.lock or {}).get("file")
+    if path is None or not Path(path).exists():
+        return
+    with Path(path).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # gone when the file is closed, a few microseconds later
+        except BlockingIOError as error:
+            raise Refused("LOCK_HELD", f"{environment.name}: another run holds {path}") from error
 
 
 def lock_target(environment: Environment) -> int | None:
@@ -172,11 +224,13 @@ def _copy_inputs(experiment: Experiment, environment: Environment, report_dir: P
 
 
 def _tell_children(
-    experiment: Experiment, environment: Environment, clock: Clock, run_id: str, state_dir: Path, report_dir: Path, plan: dict[str, Any], seed: int
-) -> None:
+    experiment: Experiment, environment: Environment, clock: Clock, run_id: str, state_dir: Path, report_dir: Path, plan: dict[str, Any], seed: int,
+    allow_code: bool,
+) -> None:  # fmt: skip
     """spec.json for all children, document.json for the method child, load.json for the load child."""
     block = experiment.block
     spec = {"run": run_id, "t0_ns": clock.t0_ns, "wall_s": clock.wall_s, "boot_id": clock.boot_id, "report_dir": str(report_dir), "state_dir": str(state_dir)}
+    spec["allow_code"] = allow_code
     more = {"supervisor_pid": os.getpid(), "environment": environment.to_json(), "plan": plan, "experiment_path": str(experiment.path.absolute())}
     state.write_json(state_dir / state.SPEC, {**spec, **more})
     document = {key: value for key, value in experiment.document.items() if key != "extensions"}
@@ -186,8 +240,9 @@ def _tell_children(
         return
     out_dir = report_dir / "load" / "w0"
     out_dir.mkdir(parents=True)
-    slis = [{"name": slo.name, **_sli(slo)} for slo in block.slos]
+    slis = [{"name": slo.name, **_sli(slo)} for slo in block.slos if slo.sli.source == "locust"]
     load = {
+        "run": run_id,
         "t0_ns": clock.t0_ns,
         "out_dir": str(out_dir),
         "base_url": base_url(environment),
@@ -223,16 +278,18 @@ def _course(experiment: Experiment, environment: Environment, plan: dict[str, An
     deadline_s = environment.retry.deadline_s if environment.retry else HEAL_DEADLINE_S
     if block is None:
         return Course(0, 0, 0, 0, False, hypothesis, rollbacks, False, faults, {}, {}, {}, deadline_s)
-    promised = {slo.name: slo.target for slo in block.slos}
+    promised = {slo.name: slo.target for slo in block.slos if slo.sli.source == "locust"}
     named = {one.slo for one in block.objectives} | (set(block.rto.slos) if block.rto else set())
     targets = {name: target for name, target in promised.items() if name in named}
     needed = {
-        one.slo: stats.samples_needed(one.target if one.target is not None else promised[one.slo]) or 0 for one in block.objectives if one.window == "recovered"
+        one.slo: stats.samples_needed(one.target if one.target is not None else promised[one.slo]) or 0
+        for one in block.objectives
+        if one.window == "recovered" and one.slo in promised
     }
     windows = block.windows
     return Course(
         windows.warmup_s, windows.baseline_s, windows.recovery_s, windows.stable_s, block.load is not None, hypothesis, rollbacks, True,
-        faults, targets, targets, needed, deadline_s,
+        faults, targets, targets, needed, deadline_s, source_orders(block, environment) is not None, block.detection,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
     """Runs what was prepared. Raises Refused when a child does not come up; then nothing was injected."""
     stage = Stage(prepared.clock, prepared.state_dir, prepared.writer, rules_of(experiment), Live(quiet=quiet))
     stage.managed = prepared.managed
-    stage.instant = {str(row["activity"]) for row in prepared.plan["resolved"] if row["kind"] == "instant"}
+    stage.held = {str(row["activity"]) for row in prepared.plan["resolved"] if row["kind"] == "held"}
     stage.on_healer_lost = lambda: _new_healer(stage)
     stage.catch_signals()
     try:
@@ -56,9 +56,8 @@ def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
 
 
 def rules_of(experiment: Experiment) -> guard.Rules:
-    """The stop rules of the file; only `no_data` is built."""
-    rules = experiment.block.stop if experiment.block else []
-    return guard.Rules(no_data_s=next((float(rule["no_data"]) for rule in rules if "no_data" in rule), None))
+    """The stop rules of the file."""
+    return guard.Rules.of(experiment.block.stop if experiment.block else [])
 
 
 def _start_children(stage: Stage, prepared: Prepared) -> None:
@@ -69,8 +68,10 @@ def _start_children(stage: Stage, prepared: Prepared) -> None:
     wanted = {"prober": ["-m", "chaoslib_ext.prober", folder, str(os.getpid())], "method": ["-m", "chaoslib_ext.runner.method_child", folder, "method"]}
     if prepared.course.has_load:
         wanted["load"] = ["-m", "chaoslib_ext.load.child", str(stage.state_dir / "load.json")]
+    if prepared.course.has_sources:
+        wanted["sources"] = ["-m", "chaoslib_ext.sources.watcher", folder]
     for name, words in wanted.items():
-        child = stage.add(Child(name, [sys.executable, *words], stage.state_dir))
+        child = stage.add(Child(name, [sys.executable, "-P", *words], stage.state_dir))
         children.record(stage.state_dir, name, child.process.pid)
     watched = {f"prober: {row['activity']}" for row in prepared.plan["resolved"]}
     _await(stage, (set(wanted) - {"prober"}) | watched)
@@ -90,7 +91,7 @@ def _await(stage: Stage, names: set[str]) -> None:
 
 def _start_healer(stage: Stage) -> None:
     pid = os.getpid()
-    argv = [sys.executable, "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
+    argv = [sys.executable, "-P", "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
     child = stage.add(Child("healer", argv, stage.state_dir, own_session=True))
     children.record(stage.state_dir, "healer", child.process.pid)
 

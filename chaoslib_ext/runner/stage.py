@@ -23,7 +23,7 @@ from chaoslib_ext.runner.live import Live
 
 BEAT_NS = NS // 2
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-EVENT_KINDS = frozenset({"activity", "reading", "effect", "removed", "target", "note"})
+EVENT_KINDS = frozenset({"activity", "reading", "effect", "removed", "target", "note", "alert"})
 
 
 class Stop(Exception):
@@ -50,6 +50,9 @@ class Seen:
     hypothesis: dict[str, dict[str, Any]] = field(default_factory=dict)
     journal: dict[str, Any] | None = None
     heal_answer: dict[str, Any] | None = None
+    alerts: dict[str, guard.Alert] = field(default_factory=dict)
+    fired: set[str] = field(default_factory=set)  # alerts seen firing since the first effect
+    effect_ns: int | None = None  # the end of the first effect's bracket
 
 
 class Stage:
@@ -60,7 +63,7 @@ class Stage:
         self.children: dict[str, Child] = {}
         self.seen = Seen()
         self.managed: dict[str, bool] = {}
-        self.instant: set[str] = set()  # faults with nothing to undo
+        self.held: set[str] = set()  # the planned faults that have something to undo
         self.proven_at_ns = 0
         self.watch: guard.Watch | None = None  # the guard sleeps until the load is on
         self.signals: list[int] = []
@@ -76,7 +79,7 @@ class Stage:
 
     def held_in_force(self) -> set[str]:
         """The held faults whose effect was seen and whose action did not fail."""
-        return self.seen.effects - self.instant - self.seen.failed
+        return (self.seen.effects & self.held) - self.seen.failed
 
     # signals -----------------------------------------------------------------------------------------------
 
@@ -156,7 +159,7 @@ class Stage:
         if self.signals:
             raise self._stopped_by_signal()
         if self.watch is not None:
-            self.watch, halt = guard.step(self.rules, self.watch, now_ns, None)
+            self.watch, halt = guard.step(self.rules, self.watch, now_ns, None, self.seen.alerts)
             self._obey(halt)
 
     def _stopped_by_signal(self) -> Stop:
@@ -208,7 +211,7 @@ class Stage:
         self.seen.seconds.append(second)
         self.live.second(second)
         if self.watch is not None and not self.healing:
-            self.watch, halt = guard.step(self.rules, self.watch, self.clock.now_ns(), second)
+            self.watch, halt = guard.step(self.rules, self.watch, self.clock.now_ns(), second, self.seen.alerts)
             self._obey(halt)
 
     def _healed(self, message: dict[str, Any]) -> None:
@@ -230,10 +233,22 @@ class Stage:
             self._note_activity(fields)
         if fields.pop("watching", False):
             self.seen.ready.add(f"prober: {fields.get('fault')}")
+        if kind == "effect" and self.seen.effect_ns is None:
+            self.seen.effect_ns = int(fields["hi_ns"])
+        if kind == "reading" and fields.get("name") == "alert" and fields.get("ok"):
+            self._note_alert(fields)
+        if kind == "alert":
+            self.live.say(f"alert {fields.get('name')}: {fields.get('state')}")
         if kind in ("effect", "removed"):
             (self.seen.effects if kind == "effect" else self.seen.removed).add(str(fields.get("fault")))
             self.live.say(f"{fields.get('fault')}: {'in effect' if kind == 'effect' else 'removal'} seen from outside ({fields.get('proof')})")
         self.event(name, kind, **fields)
+
+    def _note_alert(self, fields: dict[str, Any]) -> None:
+        name, state = str(fields["alert"]), str(fields["state"])
+        self.seen.alerts[name] = guard.Alert(state, int(fields["t_ns"]))
+        if state == "firing" and self.seen.effect_ns is not None:
+            self.seen.fired.add(name)
 
     def _note_activity(self, fields: dict[str, Any]) -> None:
         name = str(fields.get("name"))
@@ -241,6 +256,9 @@ class Stage:
             self.seen.injected.add(name)
         if fields.get("status") == "failed":
             self.seen.failed.add(name)
+        told = fields.get("output")
+        if fields.get("status") == "succeeded" and isinstance(told, dict) and told.get("fault") == name and told.get("effect"):
+            self.seen.effects.add(name)  # the ledger has it; the prober's own line may come after the method child's last one
 
     def _ended(self, child: Child) -> None:
         """A child closed its output. Where nobody expected that, it is the end of the run."""
@@ -259,6 +277,8 @@ class Stage:
             raise Stop("error", "METHOD_CHILD_DIED", f"the method child ended with {code}: {child.last_words()}")
         if child.name == "load":
             raise Stop("undecided", "WORKER_LOST", f"the load child ended with {code}: {child.last_words()}")
+        if child.name == "sources":
+            raise Stop("undecided", "SOURCE_UNREACHABLE", f"the sources child ended with {code}: {child.last_words()}")
         raise Stop("undecided", "PROBER_LOST", f"the {child.name} child ended with {code}: {child.last_words()}")
 
 

@@ -7,8 +7,20 @@ kubelet does. `WEAKNESSES` can be planted. Several sandboxes live side by side, 
 
 from __future__ import annotations
 
-from chaoslib_ext.sandbox.folder import SandboxInfo
-from chaoslib_ext.sandbox.life import down, environment_json, find, status, up
-from chaoslib_ext.sandbox.weaknesses import WEAKNESSES, Weaknesses, parse_weaknesses
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chaoslib_ext.sandbox.folder import SandboxInfo
+    from chaoslib_ext.sandbox.life import down, environment_json, find, status, up
+    from chaoslib_ext.sandbox.weaknesses import WEAKNESSES, Weaknesses, parse_weaknesses
 
 __all__ = ["WEAKNESSES", "SandboxInfo", "Weaknesses", "down", "environment_json", "find", "parse_weaknesses", "status", "up"]
+_HOMES = {"SandboxInfo": "folder", "WEAKNESSES": "weaknesses", "Weaknesses": "weaknesses", "parse_weaknesses": "weaknesses"}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads what is used: each of the many processes of a sandbox imports this package, and needs next to nothing of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'life')}"), name)

@@ -1,5 +1,5 @@
 """
-The proxy in front of the shop: Envoy's configuration as data, and its admin socket.
+The proxy in front of the shop: Envoy's configuration as data.
 
 The route table is a file of its own that is swapped by rename (file-based RDS): a write in place would not be
 noticed. Listener changes would not reach open connections, so nothing here is meant to change but routes.
@@ -7,16 +7,17 @@ noticed. Listener changes would not reach open connections, so nothing here is m
 
 from __future__ import annotations
 
-import http.client
-import json
-import socket
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from chaoslib_ext.mesh.client import ask_admin, counters
 from chaoslib_ext.sandbox.weaknesses import Weaknesses
+
+__all__ = ["CLUSTER", "NAMED", "ROUTES", "Endpoint", "ask_admin", "bootstrap", "connection_manager", "counters", "listener", "routes"]
 
 ROUTES = "shop_routes"  # the name whose `http.ingress.rds.<name>.version_text` acknowledges a swap
 CLUSTER = "shop"
+NAMED = (("catalog", "/catalog/"), ("shop", "/"))  # the routes of a mesh by name and prefix; a fault names one of them
 _TYPE = "type.googleapis.com/envoy."
 _FAULT = _TYPE + "extensions.filters.http.fault.v3.HTTPFault"
 _MANAGER = _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -44,7 +45,7 @@ class Endpoint:
 
 
 def routes(weak: Weaknesses, version: str = "1") -> dict[str, Any]:
-    """The route table, one route for the whole shop; `version` comes back in the statistics once it is in use."""
+    """The route table, one route for the whole shop, in a mesh those of `NAMED`; `version` comes back in the statistics once it is in use."""
     route: dict[str, Any] = {"cluster": CLUSTER, "timeout": "15s" if weak.no_timeout else "2s"}
     if not weak.no_retries:
         route["retry_policy"] = {
@@ -59,7 +60,11 @@ def routes(weak: Weaknesses, version: str = "1") -> dict[str, Any]:
             "host_selection_retry_max_attempts": 5,
             **({} if weak.no_timeout else {"per_try_timeout": "0.25s"}),
         }
-    host = {"name": "shop", "domains": ["*"], "routes": [{"name": "shop", "match": {"prefix": "/"}, "route": route}]}
+    made = [{"name": name, "match": {"prefix": prefix}, "route": route} for name, prefix in (NAMED if weak.mesh else NAMED[1:])]
+    if weak.stored:  # all orders of a node in one answer take longer than a try, and are never asked of another replica
+        reading = {"prefix": "/orders", "query_parameters": [{"name": "node", "present_match": True}]}
+        made.insert(0, {"name": "orders of a node", "match": reading, "route": {"cluster": CLUSTER, "timeout": "15s"}})
+    host = {"name": "shop", "domains": ["*"], "routes": made}
     table = {"@type": _TYPE + "config.route.v3.RouteConfiguration", "name": ROUTES, "virtual_hosts": [host]}
     return {"version_info": version, "resources": [table]}
 
@@ -75,7 +80,6 @@ def bootstrap(folder: str, admin: str, port: int, endpoints: list[Endpoint], wea
 
 
 def _listener(folder: str, port: int) -> dict[str, Any]:
-    source = {"path_config_source": {"path": f"{folder}/rds.json", "watched_directory": {"path": folder}}, "resource_api_version": "V3"}
     log = {
         "name": "envoy.access_loggers.file",
         "typed_config": {
@@ -84,18 +88,27 @@ def _listener(folder: str, port: int) -> dict[str, Any]:
             "log_format": {"json_format": _ACCESS_LOG},
         },
     }
-    manager = {
+    return listener("ingress", port, {**connection_manager("ingress", folder, ROUTES), "access_log": [log]})
+
+
+def connection_manager(prefix: str, folder: str, table: str) -> dict[str, Any]:
+    """What handles requests: routes from `folder`/rds.json, the fault filter and the router; its statistics begin with `http.<prefix>.`."""
+    source = {"path_config_source": {"path": f"{folder}/rds.json", "watched_directory": {"path": folder}}, "resource_api_version": "V3"}
+    return {
         "@type": _MANAGER,
-        "stat_prefix": "ingress",
-        "rds": {"route_config_name": ROUTES, "config_source": source},
-        "access_log": [log],
+        "stat_prefix": prefix,
+        "rds": {"route_config_name": table, "config_source": source},
         "http_filters": [
             {"name": "envoy.filters.http.fault", "typed_config": {"@type": _FAULT}},  # idle until a route configures it
             {"name": "envoy.filters.http.router", "typed_config": {"@type": _TYPE + "extensions.filters.http.router.v3.Router"}},
         ],
     }
+
+
+def listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
+    """A listener of the loopback."""
     return {
-        "name": "ingress",
+        "name": name,
         "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
         "filter_chains": [{"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}],
     }
@@ -122,6 +135,8 @@ def _cluster(endpoints: list[Endpoint], weak: Weaknesses) -> dict[str, Any]:
             "interval": "1s",
             "base_ejection_time": "5s",
             "max_ejection_percent": 50,
+            # a sidecar passes health checks while it fails requests: in a mesh, a check that succeeds must not bring it back at once
+            **({"successful_active_health_check_uneject_host": False} if weak.mesh else {}),
         }
     return cluster
 
@@ -141,47 +156,3 @@ def _health_check(weak: Weaknesses) -> dict[str, Any]:
 def _locality(zone: str, endpoints: list[Endpoint]) -> dict[str, Any]:
     addresses = [{"socket_address": {"address": "127.0.0.1", "port_value": endpoint.port}} for endpoint in endpoints if endpoint.zone == zone]
     return {"locality": {"region": "local", "zone": zone}, "lb_endpoints": [{"endpoint": {"address": address}} for address in addresses]}
-
-
-class HasAdmin(Protocol):
-    """Whatever knows the path of an admin socket, such as a SandboxInfo."""
-
-    @property
-    def admin(self) -> str:
-        """The path of Envoy's admin socket."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over the Unix socket at `host`."""
-
-    def connect(self) -> None:
-        """Connects to the socket instead of to an address."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
-
-
-def ask_admin(admin: str, path: str, timeout_s: float = 2.0, method: str = "GET") -> bytes:
-    """The body of an answer of Envoy's admin socket. Raises OSError when it does not answer, or not with 200."""
-    connection = _UnixConnection(admin, timeout=timeout_s)
-    try:
-        connection.request(method, path, headers={"Host": "admin"})
-        answer = connection.getresponse()
-        body = answer.read()
-    except http.client.HTTPException as error:
-        raise OSError(f"{admin}: {error!r}") from error
-    finally:
-        connection.close()
-    if answer.status != 200:
-        raise OSError(f"{admin}: {path} answered {answer.status}")
-    return body
-
-
-def counters(info: HasAdmin) -> dict[str, int]:
-    """
-    Every counter and gauge of the proxy by name, such as `http.ingress.downstream_rq_completed`.
-
-    Raises OSError when the admin socket does not answer.
-    """
-    entries = json.loads(ask_admin(info.admin, "/stats?format=json"))["stats"]
-    return {entry["name"]: entry["value"] for entry in entries if type(entry.get("value")) is int}

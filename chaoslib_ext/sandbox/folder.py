@@ -2,7 +2,7 @@
 The folder of a sandbox on disk: where it is, what is written there, and whether anybody still lives in it.
 
 `$CHAOSX_SANDBOX/<name>/` (or the user's cache folder), mode 0700: sandbox.json, roster.json, envoy.json, rds.json,
-access.log, logs/, markers/ and the sockets, which move to a short folder when their paths would not fit.
+access.log, logs/, markers/, mesh/, store/ and the sockets, which move to a short folder when their paths would not fit.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from typing import Any
 
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.process.client import alive, signal_exact
+from chaoslib_ext.process.store import sweep
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SOCKET_LIMIT = 100  # bytes; sockaddr_un holds 108 and not every reader of a path uses all of them
-_LONGEST_SOCKET = "links-a.sock"
+_LONGEST_SOCKET = "s-shop-a1.sock"
 _SHORT = "chaosx-"
 
 
@@ -133,6 +134,7 @@ def remove(folder: Path) -> None:
     for process in _recorded(read_json(folder / "roster.json")):
         if runs(process):
             signal_exact(process["pid"], process["start_ticks"], signal.SIGKILL)
+    sweep(str(folder / "store"))
     erase(folder)
 
 
@@ -160,8 +162,11 @@ def erase(folder: Path) -> None:
 
 def _recorded(roster: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from roster.get("replicas", [])
+    yield from (replica.get("sidecar") or {} for replica in roster.get("replicas", []))
     yield from roster.get("links", {}).values()
     yield roster.get("envoy", {})
+    store = roster.get("store") or {}
+    yield from (*store.get("nodes", []), *store.get("links", {}).values(), store.get("controller", {}), store.get("health", {}))
 
 
 def sandbox_folders() -> list[Path]:

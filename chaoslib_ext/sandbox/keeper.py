@@ -1,5 +1,5 @@
 """
-The keeper of a sandbox: starts its replicas, links and proxy, restarts them as a kubelet does, and ends them.
+The keeper of a sandbox: starts its replicas, links, sidecars and proxy, restarts them as a kubelet does, and ends them.
 
 `python -m chaoslib_ext.sandbox.keeper FOLDER`, where `up` has left sandbox.json. It detaches, lives until it is
 told `down`, gets SIGTERM or loses its owner, and takes everything with it, whatever way it ends.
@@ -50,6 +50,13 @@ class Keeper:
         self._members = {member.name: Child(self._crew.replica(member), self._zones[member.zone].gate, self._write_roster) for member in self._crew.members}
         self._links = {zone: Child(self._crew.link(zone), Gate(), self._write_roster) for zone in self._zones}
         self._proxy = Child(self._crew.proxy(), self._proxy_gate, self._write_roster)
+        beside = self._crew.members if self._crew.mesh else []
+        self._store = self._crew.store
+        if self._store is not None:
+            self._store.holder = lambda zone: self._zones[zone].held_by
+            self._store.changed = self._write_roster
+        self._rejoining: set[asyncio.Task[None]] = set()
+        self._sidecars = {member.name: Child(self._crew.sidecar(member), Gate(), self._write_roster) for member in beside}
 
     async def run(self) -> None:
         """Brings everything up, keeps it until the end, and removes every trace."""
@@ -58,7 +65,8 @@ class Keeper:
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, self._ending.set)
         server = await serve(self._crew.sockets["keeper"], self._identity, self._answer)
-        tasks = [asyncio.create_task(child.keep()) for child in self._children()]
+        opening = [] if self._store is None else [asyncio.create_task(self._store.open())]  # first: it takes longest
+        tasks = [*opening, *(asyncio.create_task(child.keep()) for child in self._children())]
         tasks += [asyncio.create_task(self._watch(member)) for member in self._crew.members]
         tasks.append(asyncio.create_task(self._open_proxy()))
         tasks.append(asyncio.create_task(self._watch_owner()))
@@ -68,7 +76,7 @@ class Keeper:
         self._remove()
 
     def _children(self) -> list[Child]:
-        return [*self._links.values(), *self._members.values(), self._proxy]
+        return [*self._links.values(), *self._sidecars.values(), *self._members.values(), self._proxy, *(self._store.children() if self._store else [])]
 
     def _described(self) -> dict[str, Any]:
         keeper = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
@@ -93,6 +101,8 @@ class Keeper:
                 self._hold(request)
             case "release":
                 self._release(request)
+            case "store" if self._store is not None:
+                return self._store.answer(request)
             case "down":
                 self._ending.set()
             case other:
@@ -125,6 +135,11 @@ class Keeper:
             if self._zones[member.zone] is zone and not child.running:
                 child.revive()
 
+        if self._store is not None:
+            task = asyncio.create_task(self._store.released(str(request["zone"])))
+            self._rejoining.add(task)
+            task.add_done_callback(self._rejoining.discard)
+
     # what it watches
 
     async def _watch(self, member: Member) -> None:
@@ -154,21 +169,23 @@ class Keeper:
         self._ending.set()
 
     async def _faulty(self) -> bool:
+        links = [*(self._crew.sockets[zone] for zone in self._zones), *(self._store.links if self._store else [])]
         held = any(zone.held_by for zone in self._zones.values())
-        return held or marked(self._folder / "markers") or await owned_links([self._crew.sockets[zone] for zone in self._zones])
+        return held or marked(self._folder / "markers") or await owned_links(links)
 
     # what it writes
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [self._crew.row(member, self._members[member.name]) for member in self._crew.members]
+        return [self._crew.row(member, self._members[member.name], self._sidecars.get(member.name)) for member in self._crew.members]
 
     def _write_roster(self) -> None:
-        if self._closed or not all(child.pid for child in self._members.values()):
+        if self._closed or not all(child.pid for child in [*self._members.values(), *self._sidecars.values()]):
             return
         links = {zone: {"control": self._crew.sockets[zone], "pid": link.pid, "start_ticks": link.ticks} for zone, link in self._links.items()}
         proxy = {"pid": self._proxy.pid, "start_ticks": self._proxy.ticks}
         roster = {"identity": self._identity, "zones": list(self._zones), "keeper": {"control": self._crew.sockets["keeper"]}}
-        write_json(self._folder / "roster.json", {**roster, "links": links, "replicas": self._rows(), "envoy": proxy})
+        beside = {**self._crew.ingress(self._proxy), **({} if self._store is None else {"store": self._store.row()})}
+        write_json(self._folder / "roster.json", {**roster, "links": links, "replicas": self._rows(), "envoy": proxy, **beside})
 
     # how it ends
 
@@ -178,6 +195,8 @@ class Keeper:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._store is not None:
+            self._store.close()
         children = [child for child in self._children() if child.running]
         for child in children:
             child.signal(signal.SIGTERM)

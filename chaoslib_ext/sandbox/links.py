@@ -46,7 +46,7 @@ class Link:
                 pass
             case "set":
                 self._claim(text_field(request, "owner"))
-                self._apply(*_wanted(request))
+                self._apply(*wanted(request))
                 self._owner = text_field(request, "owner")
             case "clear":
                 self._claim(text_field(request, "owner"))
@@ -69,7 +69,7 @@ class Link:
             relay.refresh()
 
 
-def _wanted(request: dict[str, Any]) -> tuple[str, float]:
+def wanted(request: dict[str, Any]) -> tuple[str, float]:
     mode, delay_ms = request.get("mode"), request.get("delay_ms") or 0
     if mode not in MODES:
         raise Declined(f"mode: got {mode!r}, expected {', '.join(MODES)}")

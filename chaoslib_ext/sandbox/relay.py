@@ -31,10 +31,18 @@ class Pipe:
         self._waiting: deque[tuple[float, bytes | None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.sink: asyncio.Transport | None = None
+        self.ended = False  # its side was connected and has left: nothing is carried there any more
 
     def put(self, data: bytes | None) -> None:
-        """Takes bytes that came in on the other side, or its end."""
-        if not self._waiting and not self._mode.delay_s and not self._mode.swallow:
+        """
+        Takes bytes that came in on the other side, or its end.
+
+        Some may come before their own side is connected: in Python 3.11.2, for one, a transport that is paused while it is
+        being made goes on reading. They wait like delayed ones.
+        """
+        if self.ended:
+            return
+        if self.sink is not None and not self._waiting and not self._mode.delay_s and not self._mode.swallow:
             return self._write(data)
         self._waiting.append((self._loop.time() + self._mode.delay_s, data))
         self.pump()
@@ -89,7 +97,7 @@ class Relay:
 
     def left(self, side: int, error: Exception | None) -> None:
         """A side ended: cleanly, which travels like bytes, or broken, which breaks the other side too."""
-        self._pipes[side].sink = None
+        self._pipes[side].sink, self._pipes[side].ended = None, True
         other = self._pipes[1 - side]
         if other.sink is None:
             self._ended(self)

@@ -1,7 +1,7 @@
 """
 One replica of the shop: a small HTTP/1.1 server on an event loop.
 
-`python -m chaoslib_ext.sandbox.replica '{"parent", "name", "zone", "port", "key", "ready_after_s", "broken"}'`.
+`python -m chaoslib_ext.sandbox.replica '{"parent", "name", "zone", "port", "key", "ready_after_s", "broken", "store"}'`.
 On SIGTERM it stops listening, answers what is on its way with `Connection: close`, and ends.
 """
 
@@ -13,12 +13,14 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from typing import Any, cast
 
 from chaoslib_ext.process.client import start_ticks, uid
 from chaoslib_ext.sandbox.launch import die_with
 from chaoslib_ext.sandbox.ports import listener
 from chaoslib_ext.sandbox.shop import Request, Shop
+from chaoslib_ext.sandbox.store_orders import Orders, Reply
 
 _HEAD_LIMIT = 16384  # bytes
 _DRAIN_S = 0.2
@@ -28,14 +30,22 @@ _STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for stat
 class Server:
     """What all connections of a replica share."""
 
-    def __init__(self, shop: Shop, headers: str) -> None:
+    def __init__(self, shop: Shop, headers: str, orders: Orders | None) -> None:
         self.shop = shop
+        self.orders = orders
         self.headers = headers
         self.closing = False
 
     def reply(self, request: Request, keep: bool) -> bytes:
         """The bytes of the answer."""
-        status, content = self.shop.answer(request)
+        return self.encoded(request, keep, *self.shop.answer(request))
+
+    def coming(self, request: Request) -> Coroutine[Any, Any, Reply] | None:
+        """The answer that only the store can give; None for every other request."""
+        return self.orders.answer(request) if self.orders is not None and self.shop.ready else None
+
+    def encoded(self, request: Request, keep: bool, status: int, content: dict[str, Any]) -> bytes:
+        """An answer as bytes."""
         body = json.dumps(content).encode()
         head = f"{_STATUS[status]}{self.headers}Content-Length: {len(body)}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n\r\n"
         return head.encode() + (b"" if request.method == "HEAD" else body)
@@ -48,6 +58,7 @@ class Connection(asyncio.Protocol):
         self._server = server
         self._buffer = b""
         self._transport: asyncio.Transport | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keeps the transport."""
@@ -56,8 +67,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answers every request that is complete."""
         self._buffer += data
+        self._proceed()
+
+    def _proceed(self) -> None:
         transport = self._transport
-        while transport is not None and not transport.is_closing() and (end := self._buffer.find(b"\r\n\r\n")) >= 0:
+        while self._waiting is None and transport is not None and not transport.is_closing() and (end := self._buffer.find(b"\r\n\r\n")) >= 0:
             parsed = _parse(self._buffer[:end])
             if parsed is None:
                 transport.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -68,11 +82,24 @@ class Connection(asyncio.Protocol):
                 return
             body, self._buffer = self._buffer[end + 4 : end + 4 + size], self._buffer[end + 4 + size :]
             keep = headers.get("connection", "").lower() != "close" and not self._server.closing
-            transport.write(self._server.reply(Request(method, path, headers.get("authorization", ""), body), keep))
+            request = Request(method, path, headers.get("authorization", ""), body)
+            coming = self._server.coming(request)
+            if coming is not None:
+                self._waiting = asyncio.get_running_loop().create_task(self._answer_later(transport, request, keep, coming))
+                return
+            transport.write(self._server.reply(request, keep))
             if not keep:
                 transport.close()
         if transport is not None and len(self._buffer) > 4 * _HEAD_LIMIT:
             transport.close()
+
+    async def _answer_later(self, transport: asyncio.Transport, request: Request, keep: bool, coming: Coroutine[Any, Any, Reply]) -> None:
+        """Answers when the store has, then goes on with what came in meanwhile; whoever has left is not answered."""
+        transport.write(self._server.encoded(request, keep, *await coming))
+        self._waiting = None
+        if not keep:
+            return transport.close()
+        self._proceed()
 
 
 def _parse(head: bytes) -> tuple[str, str, dict[str, str]] | None:
@@ -88,8 +115,11 @@ def _parse(head: bytes) -> tuple[str, str, dict[str, str]] | None:
 async def _run(settings: dict[str, Any], incarnation: str) -> None:
     shop = Shop(settings["name"], incarnation, settings["key"], settings["broken"])
     names = f"X-Zone: {settings['zone']}\r\nX-Replica: {settings['name']}\r\nX-Incarnation: {incarnation}\r\n"
-    shared = Server(shop, f"Content-Type: application/json\r\n{names}")
+    orders = Orders(settings["store"]) if settings.get("store") else None
+    shared = Server(shop, f"Content-Type: application/json\r\n{names}", orders)
     loop = asyncio.get_running_loop()
+    if orders is not None:
+        orders.begin()
     ended = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     server = await loop.create_server(lambda: Connection(shared), sock=listener(settings["port"]), backlog=1024)

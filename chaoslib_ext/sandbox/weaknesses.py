@@ -21,7 +21,15 @@ WEAKNESSES: dict[str, str] = {
     "broken": "Three of ten answers to /catalog and /checkout are errors, before any fault too.",
     "unenforced": "Links acknowledge what they are told and report it, but go on passing.",
     "no_restart": "A replica that died is never started again.",
+    "mesh": "No weakness: a sidecar Envoy stands in front of each replica, and can be given faults.",
+    "store": "No weakness: orders are kept in a replicated Postgres, a node in each zone; the other switches about the store turn it on too.",
+    "store_sync": "No weakness: the store acknowledges a write once one of the two standbys has it.",
+    "store_async_50ms": "The store replicates asynchronously, and its links take 50 ms each way: a lost primary takes that much along.",
+    "write_behind": "The shop acknowledges an order up to 200 ms before it is flushed to the store.",
+    "no_demotion": "A planned switchover does not demote the old primary, which goes on acknowledging for 3 s.",
+    "no_fencing": "The failover controller promotes without making sure that the old primary is dead.",
 }
+_NEED_STORE = ("store", "store_sync", "store_async_50ms", "write_behind", "no_demotion", "no_fencing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,18 @@ class Weaknesses:
     broken: bool = False
     unenforced: bool = False
     no_restart: bool = False
+    mesh: bool = False
+    store: bool = False
+    store_sync: bool = False
+    store_async_50ms: bool = False
+    write_behind: bool = False
+    no_demotion: bool = False
+    no_fencing: bool = False
+
+    @property
+    def stored(self) -> bool:
+        """Whether there is a store."""
+        return any(getattr(self, name) for name in _NEED_STORE)
 
     def names(self) -> tuple[str, ...]:
         """The names of those that are on, in the order of the list."""

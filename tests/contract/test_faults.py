@@ -22,6 +22,9 @@ from undo_rig import DEADLINE_S, Supervisor, activity, until
 from chaoslib_ext import recover, sandbox
 from chaoslib_ext.environment import Environment, Service
 from chaoslib_ext.ledger import entries
+from chaoslib_ext.mesh import client
+from chaoslib_ext.mesh.client import Envoy
+from chaoslib_ext.mesh.routes import Traffic, faults_there, stanza, with_fault, without_fault
 from chaoslib_ext.process.client import control, process_state, read_roster
 
 pytestmark = pytest.mark.slow
@@ -40,11 +43,17 @@ class Row:
     takeover: str | None = None
 
 
+TRAFFIC = {"service": "shop", "duration": "60s", "zone": "b"}
 ROWS = [
     pytest.param(Row("lose_zone", {"zone": "b", "duration": "60s"}, True, False, "link"), id="lose_zone silent"),
     pytest.param(Row("lose_zone", {"zone": "b", "duration": "60s", "how": "isolate"}, True, False, "link"), id="lose_zone isolate"),
     pytest.param(Row("lose_zone", {"zone": "b", "duration": "60s", "how": "crash"}, True, True, "keeper"), id="lose_zone crash"),
     pytest.param(Row("kill_replicas", {"service": "shop", "count": 2, "zone": "c"}, False, True), id="kill_replicas"),
+    pytest.param(Row("delay_traffic", {**TRAFFIC, "delay": "200ms"}, True, False, "sidecar"), id="delay_traffic at sidecars"),
+    pytest.param(Row("abort_traffic", {**TRAFFIC, "status": 418, "share": "50%"}, True, False, "sidecar"), id="abort_traffic at sidecars"),
+    pytest.param(
+        Row("abort_traffic", {"service": "shop", "duration": "60s", "where": "ingress", "share": "20%"}, True, False), id="abort_traffic at the ingress"
+    ),
 ]
 
 
@@ -53,7 +62,7 @@ class Shop:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.info = sandbox.up(name, (), os.getpid(), timeout_s=60.0)
+        self.info = sandbox.up(name, ("mesh",), os.getpid(), timeout_s=60.0)
 
     def environment(self) -> Environment:
         return Environment("sandbox", identity={"sandbox": self.info.identity}, services={"shop": Service("shop", processes={"roster": self.info.roster})})
@@ -63,8 +72,18 @@ class Shop:
         path = roster["links"]["b"]["control"] if what == "link" else roster["keeper"]["control"]
         return control(path, {"op": "status", **request}, 5.0)
 
+    def envoys(self) -> list[Envoy]:
+        roster = read_roster(self.info.roster)
+        return [Envoy(door["admin"], door["config"]) for door in (*(one["sidecar"] for one in roster["replicas"]), roster["ingress"])]
+
+    def sidecar(self) -> Envoy:
+        return self.envoys()[2]  # that of shop-b1
+
     def take_over(self, what: str, ours: str) -> None:
-        if what == "link":
+        if what == "sidecar":
+            client.edit(self.sidecar(), lambda found: without_fault(found, ours))
+            client.edit(self.sidecar(), lambda found: with_fault(found, ["catalog"], KEEPS, stanza(Traffic(1.0, status=418), [])))
+        elif what == "link":
             self.ask("link", op="clear", owner=ours)
             self.ask("link", op="set", mode="swallow", owner=KEEPS)
         else:
@@ -72,12 +91,15 @@ class Shop:
             self.ask("keeper", op="hold", zone="b", owner=KEEPS)
 
     def give_back(self) -> None:
+        client.edit(self.sidecar(), lambda found: without_fault(found, KEEPS))
         if self.ask("link")["owner"] == KEEPS:
             self.ask("link", op="clear", owner=KEEPS)
         self.ask("keeper", op="release", zone="b", owner=KEEPS)
 
     def owners(self) -> set[str | None]:
-        return {self.ask("link")["owner"], self.ask("keeper")["zones"]["b"]["held_by"]}
+        others = {owner for envoy in self.envoys() for owner in faults_there(client.read(envoy), ["catalog", "shop"])}
+        others |= {owner for envoy in self.envoys() for owner in client.owners_in_force(envoy)}
+        return {self.ask("link")["owner"], self.ask("keeper")["zones"]["b"]["held_by"], *others}
 
     def untouched(self) -> bool:
         replicas = read_roster(self.info.roster)["replicas"]

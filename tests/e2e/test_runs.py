@@ -155,6 +155,27 @@ def test_abort_from_another_terminal_says_who_and_why(chaosx: Chaosx, room: sand
     assert chaosx("abort")[0] == 2
 
 
+def test_a_run_whose_supervisor_was_killed_is_healed_and_can_be_judged_as_an_error(chaosx: Chaosx, room: sandbox.SandboxInfo) -> None:
+    (chaosx.folder / "x.yaml").write_text("title: killed\nmethod:\n" + LOSE % "60s" + HEAD, encoding="utf-8")
+    process = chaosx.start("run", "x.yaml", "--env", f"sandbox@{room.name}", "--json")
+    chaosx.until_event(process, '"effect"')
+    folder = str(next((chaosx.folder / "reports").iterdir()))
+    assert chaosx("judge", folder)[0] == 2, "a run that is under way judges itself"
+    process.kill()
+    process.communicate(timeout=60)
+    state = next((chaosx.folder / "state" / "runs").iterdir())
+    deadline = time.monotonic() + 30
+    while not (state / "closed.json").exists():
+        assert time.monotonic() < deadline, "the healer takes everything back and closes the run"
+        threading.Event().wait(0.05)
+    assert marks(room) == []
+    assert chaosx("judge", folder)[0] == 0
+    result = json.loads((Path(folder) / "result.json").read_text())
+    assert (result["verdict"], result["reasons"][0], result["clean"]["state"]) == ("ERROR", "SUPERVISOR_DIED", "clean")
+    assert chaosx("report", folder)[0] == 0
+    assert chaosx("report", folder, "--verify")[0] == 0
+
+
 def test_two_runs_never_share_a_target(chaosx: Chaosx, room: sandbox.SandboxInfo) -> None:
     (chaosx.folder / "x.yaml").write_text("title: first\nmethod:\n" + LOSE % "60s" + HEAD, encoding="utf-8")
     first = chaosx.start("run", "x.yaml", "--env", f"sandbox@{room.name}", "--json")

@@ -20,6 +20,8 @@ from chaoslib_ext.rundir import Run, Writer, read, write_json
 from chaoslib_ext.seal import write_whole
 from chaoslib_ext.slo import Sli, Slo
 from chaoslib_ext.timeline import LATE_US, ROW, ROWS_MAGIC, SECONDS_MAGIC, UNKNOWN, Outcome, Second, block
+from chaoslib_ext.writelog import ACKS_MAGIC, READ_MAGIC, lines
+from chaoslib_ext.writeplan import HttpRead, WriteLedger
 
 NS = 1_000_000_000
 US = 1_000_000
@@ -78,6 +80,35 @@ class FaultScene:
     status: str = "succeeded"
 
 
+def word_of(_t_s: float, _k: int, outcome: Outcome) -> str:
+    """How a write ends: acknowledged with a good answer, certainly not done without a connection, unknown otherwise."""
+    return {Outcome.OK: "ok", Outcome.CONNECT: "fail"}.get(outcome, "info")
+
+
+@dataclass(frozen=True)
+class WriteScene:
+    """
+    Every request is a write; `kept(t_s, k, word)` says how often the store holds write k at the end.
+
+    `nodes` holds the same for followers that differ (None: unreadable), `extra` ids that nobody sent. Without `read_s` nothing
+    was read back. The last `drop` lines of the acknowledgements never reached the disk.
+    """
+
+    kept: Callable[[float, int, str], int] = lambda _t_s, _k, word: int(word == "ok")
+    word: Callable[[float, int, Outcome], str] = word_of
+    nodes: dict[str, Callable[[float, int, str], int] | None] = field(default_factory=dict)
+    believed: tuple[str, ...] = ("store-a",)
+    extra: dict[str, int] = field(default_factory=dict)
+    settled: bool = True
+    barrier: bool = True
+    read_s: float | None = 60.0
+    closed: bool = True
+    drop: int = 0
+
+
+KILLED = FaultScene(name="kill", kind="instant", effect=(10.0, 10.02), removed=(12.0, 12.05), planned_s=None, replaced=True)
+
+
 def block_of(**more: Any) -> Block:
     """An RTO of 10 s, half of the requests good under fault, all well afterwards."""
     usual = Block(
@@ -111,6 +142,7 @@ class Scene:
     header: dict[str, Any] = field(default_factory=dict)
     meta: dict[str, Any] = field(default_factory=dict)
     load: bool = True
+    writes: WriteScene | None = None
     before_seal: Callable[[Path], None] = lambda _folder: None
     after_seal: Callable[[Path], None] = lambda _folder: None
 
@@ -126,6 +158,8 @@ def build(folder: Path, scene: Scene) -> Run:
     write_whole(folder / "inputs/experiment.yaml", b"title: truth\n")
     if scene.load:
         _load(folder / "load" / "w0", scene)
+    if scene.writes:
+        _writes(folder / "writes", scene, scene.writes)
     if scene.faults:
         write_whole(folder / "undo.wal", b"".join(frame.line() for frame in _ledger(scene)))
     scene.before_seal(folder)
@@ -136,8 +170,9 @@ def build(folder: Path, scene: Scene) -> Run:
 
 def profile(scene: Scene) -> LoadProfile:
     """The load profile of a scene."""
-    journeys = (Journey("checkout", 1.0, (Step("GET /checkout", "GET", "/checkout"),)),)
-    return LoadProfile((Stage(scene.rate),), scene.arrivals, () if scene.closed else journeys, "locustfile.py" if scene.closed else None, "load.yaml")
+    journeys = (Journey("checkout", 1.0, (Step("GET /checkout", "GET", "/checkout", write="orders" if scene.writes else None),)),)
+    told = ((Stage(scene.rate),), scene.arrivals, () if scene.closed else journeys, "locustfile.py" if scene.closed else None, "load.yaml")
+    return LoadProfile(*told, {"orders": WriteLedger((201,), http=HttpRead("/orders?prefix=${run}", "$.ids"))} if scene.writes else {})
 
 
 def _header(scene: Scene) -> dict[str, Any]:
@@ -282,3 +317,34 @@ def _load(folder: Path, scene: Scene) -> None:
         "in_flight_cap": 1000, "cap_hits": 0, "late_p50_ms": 0.5, "late_p99_ms": 0.5, "late_max_ms": 0.5, "cpu_s": 1.0, "versions": {},
     }  # fmt: skip
     write_json(folder / "meta.json", {**meta, **scene.meta})
+
+
+def _writes(folder: Path, scene: Scene, writes: WriteScene) -> None:
+    """The acknowledgements as a load child notes them, and one read-back file for each node."""
+    folder.mkdir(parents=True)
+    run, noted = str(_header(scene)["id"]), []
+    held: dict[str, dict[str, int]] = {name: {} for name in (*writes.believed, *writes.nodes)}
+    for k, at_s in enumerate(LoadProfile.schedule(replace(profile(scene), locustfile=None), 7).times()):
+        t_s = (round(scene.start * NS) + round(at_s * NS)) / NS
+        if t_s > scene.stop:
+            break
+        outcome, took_s = scene.serve(t_s, k)
+        word, id_, sent_us = writes.word(t_s, k, outcome), f"{run}:0:{k}", round(t_s * US)
+        noted.append((sent_us, {"ledger": "orders", "id": id_, "t_send_us": sent_us}))
+        noted.append((sent_us + round(took_s * US), {"id": id_, "t_send_us": sent_us, "t_done_us": sent_us + round(took_s * US), "outcome": word}))
+        for name, found in held.items():
+            kept = writes.nodes.get(name, writes.kept)
+            found[id_] = kept(t_s, k, word) if kept else 0
+    records = [record for _, record in sorted(noted, key=lambda one: one[0])]
+    records = records[: len(records) - writes.drop]
+    last: dict[str, Any] = {"closed": True, "attempted": sum("ledger" in one for one in records)}
+    last |= {name: sum(one.get("outcome") == name for one in records) for name in ("ok", "fail")}
+    records += [last] if writes.closed else []
+    (folder / "acks-w0.bin").write_bytes(ACKS_MAGIC + b"".join(block(lines(*records[at : at + 50])) for at in range(0, len(records), 50)))
+    for name in held if writes.read_s is not None else ():
+        found = {**held[name], **writes.extra, **({f"{run}:barrier:2": 1} if writes.barrier else {})}
+        told = [{"id": id_, "n": n} for id_, n in found.items() if n]
+        readable = name not in writes.nodes or writes.nodes[name] is not None
+        end = {"node": name, "complete": readable, "settled": writes.settled, "authority": writes.settled and name in writes.believed, "why": ""}
+        end["t_us"] = round((writes.read_s or 0) * US)
+        (folder / f"readback-{name}.bin").write_bytes(READ_MAGIC + block(lines(*(told if readable else []), end)))

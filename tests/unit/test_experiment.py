@@ -38,7 +38,7 @@ def test_json_is_read_too(tmp_path: Path) -> None:
 def test_an_undefined_variable_is_a_warning_where_a_control_may_supply_it(tmp_path: Path) -> None:
     text = "title: t\nmethod:\n- {type: action, name: a, provider: {type: http, url: 'http://${host}/'}}\n"
     assert "method[0].provider.url: ${host} is defined nowhere" in refusal(tmp_path, text)
-    [warning] = read(tmp_path, text + "controls: [{name: c, provider: {type: python, module: chaosk8s.controls}}]\n").warnings
+    warning = read(tmp_path, text + "controls: [{name: c, provider: {type: python, module: chaosk8s.pod.probes}}]\n").warnings[0]
     assert "${host} is defined nowhere; a control or a vault must supply it" in warning
 
 
@@ -68,7 +68,7 @@ def test_a_shell_expands_its_own_environment(tmp_path: Path) -> None:
 
 
 def test_code_of_ones_own_needs_a_flag_and_is_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "my_own_probes.py").write_text("raise SystemExit('imported')", encoding="utf-8")
+    (tmp_path / "my_own_probes.py").write_text("raise SystemExit('imported')\ndef f(): ...", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     text = (
         "title: t\nmethod:\n- {type: probe, name: a, provider: {type: python, module: my_own_probes, "

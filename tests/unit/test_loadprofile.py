@@ -200,11 +200,14 @@ BROKEN = [
     pytest.param(STEP, "stages: missing", id="no stages"),
     pytest.param("stages: [{rate: 1/s}]\narrivals: {replay: access.log}\n" + STEP, "arrivals: `replay` is not built yet", id="replay"),
     pytest.param("stages: [{rate: 1/s}]\narrivals: posson\n" + STEP, "did you mean `poisson`?", id="an unknown arrival process"),
-    pytest.param("stages: [{rate: 1/s}]\ndata: users.csv\n" + STEP, "data: `data` is not built yet; remove it", id="data"),
-    pytest.param("stages: [{rate: 1/s}]\nsecrets: [A]\n" + STEP, "`secrets` is not built yet", id="secrets"),
-    pytest.param("stages: [{rate: 1/s}]\nwrites: {}\n" + STEP, "`writes` is not built yet", id="writes"),
+    pytest.param("stages: [{rate: 1/s}]\ndata: users.csv\n" + STEP, "users.csv: cannot be read (No such file or directory)", id="no data"),
+    pytest.param("stages: [{rate: 1/s}]\nsecrets: [A b]\n" + STEP, "secrets[0]: got 'A b', expected the name of an environment variable", id="no name"),
+    pytest.param("stages: [{rate: 1/s}]\nsecrets: [A, A]\n" + STEP, "secrets[1]: 'A' means something else already", id="a secret twice"),
+    pytest.param("stages: [{rate: 1/s}]\nsecrets: [random]\n" + STEP, "secrets[0]: 'random' means something else already", id="a built-in name"),
+    pytest.param("stages: [{rate: 1/s}]\nusers: 5\n" + STEP, "users: belongs to a `locustfile`", id="users of journeys"),
+    pytest.param("stages: [{rate: 1/s}]\nspawn_rate: 5/s\n" + STEP, "spawn_rate: belongs to a `locustfile`", id="a spawn rate of journeys"),
     pytest.param(
-        "stages: [{rate: 1/s}]\njourneys: [{name: a, steps: [{request: GET /, write: orders}]}]", "steps[0].write: `write` is not built yet", id="a write"
+        "stages: [{rate: 1/s}]\njourneys: [{name: a, steps: [{request: GET /, write: orders}]}]", "no ledger under `writes` is called 'orders'", id="a write"
     ),
     pytest.param("stages: [{rate: 1/s}]\njourneys: [{name: a, steps: [{sql: select 1}]}]", "`sql` is not built yet", id="sql"),
     pytest.param("stages: [{rate: 1/s}]\njourneys: [{name: a, steps: []}]", "journeys[0].steps", id="no steps"),
@@ -253,5 +256,5 @@ def test_a_broken_profile_says_what_to_do(tmp_path: Path, text: str, said: str) 
 
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidFile) as refused:
-        read_load_profile(write(tmp_path, HEAD + "stages: [{rate: 20}]\ndata: x\njourneys: [{name: a, steps: [{request: GET}]}]"))
+        read_load_profile(write(tmp_path, HEAD + "stages: [{rate: 20}]\narrivals: x\njourneys: [{name: a, steps: [{request: GET}]}]"))
     assert [problem.line for problem in refused.value.problems] == [3, 4, 5]

@@ -138,7 +138,7 @@ BROKEN = [
     pytest.param("isRolling: true", "isRolling: false, calendar: {startTime: soon, timeZone: UTC}", "expected a time like", id="no time"),
     pytest.param("[{duration: 30d, isRolling: true}]", "[]", "got 0 time windows, expected exactly 1", id="no window"),
     pytest.param(
-        "type: locust", "type: Prometheus", "spec.indicator.spec.ratioMetric.good.metricSource.type: source type Prometheus is not built yet", id="prometheus"
+        "type: locust", "type: Datadog", "spec.indicator.spec.ratioMetric.good.metricSource.type: source type Datadog is not built yet", id="another source"
     ),
     pytest.param("type: locust, ", "", "`type` is missing", id="no source type"),
     pytest.param("type: locust", "metricSourceRef: nowhere", "no DataSource is called 'nowhere'; there are: none", id="a dangling source"),

@@ -79,7 +79,5 @@ def _target(target: object, planned: bool, seen: bool, changes: dict[str, list[s
     name = str(fields.get("name") or "")
     happened = changes.get(name, [])
     effect = "seen in effect" if seen else "effect not seen" if fields.get("probe", True) else "seen through what is behind it"
-    told = "; ".join([effect, *happened[:4]]) + (
-        f"; {count(len(happened) - 4, 'more change')}" if len(happened) > 4 else ""
-    )
+    told = "; ".join([effect, *happened[:4]]) + (f"; {count(len(happened) - 4, 'more change')}" if len(happened) > 4 else "")
     return [clean(name, 120), clean(fields.get("zone") or "–", 40), clean(fields.get("uid") or "–", 120), "yes" if planned else "–", Prose(told)]

@@ -1,0 +1,106 @@
+"""The commands that run something, or say what a run would be: run, plan, abort, recover."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from chaoslib_ext.cli.words import JSON_HELP, say, say_json
+from chaoslib_ext.errors import UsageError
+from chaoslib_ext.reasons import EXIT_CODES
+
+ENV_HELP = "An environment file, or its name in environments/; `sandbox`, `sandbox:SWITCH,…` (a private one), `sandbox@NAME` (one that runs)."
+CODE_HELP = "Take `process` providers and foreign Python modules; without it they are never imported."
+
+
+def environments(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """What `--env` could be, for the shell's completion."""
+    names = ["sandbox", *sorted(path.stem for path in Path("environments").glob("*.yaml"))]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option("--env", "env", default="sandbox", show_default=True, help=ENV_HELP, shell_complete=environments)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Where run directories go.")
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), default=None, help="Run exactly this plan of `chaosx plan -o`, or refuse with a diff.")
+@click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of everything drawn at random; printed, so that a run can be repeated.")
+@click.option("--allow-code", is_flag=True, help=CODE_HELP)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.option("--quiet", "-q", is_flag=True, help="Nothing on standard error but errors.")
+def run(experiment: Path, env: str, out: Path, plan_file: Path | None, seed: int | None, allow_code: bool, as_json: bool, quiet: bool) -> int:
+    """Runs one experiment and leaves a report. The exit code is the verdict."""
+    from chaoslib_ext.cli.run_command import Options, run_file
+
+    result = run_file(Options(experiment, env, out, seed, allow_code, quiet, plan_file))
+    if as_json:
+        say_json(result.as_json)
+    else:
+        say(result.text)
+    return EXIT_CODES[result.verdict]
+
+
+@click.command()
+@click.argument("experiment", type=click.Path(path_type=Path))
+@click.option("--env", "env", default="sandbox", show_default=True, help=ENV_HELP, shell_complete=environments)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Where to write the plan, for `chaosx run --plan`.")
+@click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of everything drawn at random.")
+@click.option("--allow-code", is_flag=True, help=CODE_HELP)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def plan(experiment: Path, env: str, output: Path | None, seed: int | None, allow_code: bool, as_json: bool) -> int:
+    """
+    Says what a run would hit, cost, take and decide. Touches nothing.
+
+    A private sandbox is started for the plan and ended again. Exit code 3: the run would be refused, and why.
+    """
+    from chaoslib_ext.cli.plan_command import plan_file
+
+    shown = plan_file(experiment, env, output, seed, allow_code)
+    if as_json:
+        say_json(shown.plan)
+    else:
+        say(shown.text)
+    return 3 if shown.plan["refused"] else 0
+
+
+@click.command()
+@click.argument("run_id", required=False)
+@click.option("--reason", default="", help="Why; it is written on the timeline.")
+def abort(run_id: str | None, reason: str) -> int:
+    """Stops a run from another terminal: its faults are taken back first."""
+    from chaoslib_ext.runner.abort import abort_run
+
+    click.echo(abort_run(run_id, reason))
+    return 0
+
+
+@click.command()
+@click.option("--run", "run_id", default=None, help="Only this run.")
+@click.option("--all", "every", is_flag=True, help="Every run that is not closed (the default).")
+@click.option("--deadline", default="120s", show_default=True, help="How long to try.")
+@click.option("--accept", "fault", default=None, help="Take what is left of this fault as it is; needs --run and --reason.")
+@click.option("--reason", default="", help="Why it is accepted; it stays in the ledger.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def recover(run_id: str | None, every: bool, deadline: str, fault: str | None, reason: str, as_json: bool) -> int:
+    """Takes back what dead runs left behind. Exit code 0: all clean; 6: not, and what to do."""
+    from chaoslib_ext.clock import parse_duration
+    from chaoslib_ext.recover import accept, recover_runs
+
+    if run_id is not None and every:
+        raise UsageError("recover: got --run and --all, expected one of them")
+    try:
+        deadline_s = parse_duration(deadline)
+    except ValueError as error:
+        raise UsageError(f"recover: --deadline: {error}") from error
+    if fault is not None:
+        if run_id is None:
+            raise UsageError("recover --accept: got no --run, expected the run whose fault is accepted")
+        for line in accept(run_id, fault, reason):
+            click.echo(f"accepted: {line}", err=True)
+    outcomes = recover_runs(run_id, deadline_s)
+    if as_json:
+        say_json([outcome.as_json() for outcome in outcomes])
+    else:
+        click.echo("\n".join(str(outcome) for outcome in outcomes) or "nothing to recover: every run is closed")
+    return 0 if all(outcome.clean for outcome in outcomes) else 6

@@ -1,0 +1,74 @@
+"""What all commands say alike: the nearest command, problems by kind, JSON, and where colour is wanted."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from chaoslib_ext.errors import InvalidFile, Problem
+
+JSON_HELP = "One JSON document on standard output."
+KINDS = {
+    "file": "wrong in the file",
+    "package": "package missing",
+    "environment": "environment variable missing",
+    "program": "program missing",
+    "version": "version that does not fit",
+    "code": "code that needs --allow-code",
+}
+_COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "ABORTED": "yellow", "ERROR": "red", "DIRTY": "red"}
+
+
+class Suggesting(click.Group):
+    """A group of commands that names the nearest one when there is none of the name given."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, list(self.commands), n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(self.commands)}"
+            raise click.UsageError(f"got {name!r}, expected a command; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - in the order of a day's work, not of the alphabet
+        return list(self.commands)
+
+
+def summary(problems: Iterable[Problem]) -> str:
+    """`2 wrong in the file, 1 package missing`."""
+    counted = Counter(problem.kind for problem in problems)
+    return ", ".join(f"{counted[kind]} {text}" for kind, text in KINDS.items() if counted[kind])
+
+
+def problem_lines(error: InvalidFile) -> list[str]:
+    """Warnings and problems of a file, and in the end how many of which kind."""
+    lines = [*(f"warning: {warning}" for warning in error.warnings), *map(str, error.problems)]
+    many = len(error.problems) > 1 or any(problem.kind != "file" for problem in error.problems)
+    return [*lines, f"nothing was touched: {summary(error.problems)}"] if many else lines
+
+
+def say_json(value: Any) -> None:
+    """One JSON document on standard output; the same bytes for the same value."""
+    click.echo(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
+
+
+def wants_colour(stream: Any = None) -> bool:
+    """A terminal, and nobody who said no: NO_COLOR, TERM=dumb. FORCE_COLOR says yes whatever the stream is."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or bool((stream or sys.stdout).isatty())
+
+
+def say(text: str) -> None:
+    """Text on standard output; its first word is coloured when it is a verdict and colour is wanted."""
+    word, space, rest = text.partition("\n")
+    if wants_colour() and word in _COLOURS:
+        text = click.style(word, fg=_COLOURS[word], bold=True) + space + rest
+    click.echo(text, color=True)

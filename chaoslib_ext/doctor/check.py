@@ -1,0 +1,23 @@
+"""One thing that the doctor looked at."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at; `next` is what to do, empty when nothing is."""
+
+    name: str
+    state: str
+    text: str
+    next: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """Plain data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        line = f"{self.state:8} {self.name:24} {self.text}"
+        return f"{line}\n{'':33} -> {self.next}" if self.next else line

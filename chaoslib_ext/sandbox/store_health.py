@@ -1,0 +1,103 @@
+"""
+The store's health as HTTP, looked at from outside the nodes; and the warden that buries them when the keeper is gone.
+
+`python -m chaoslib_ext.sandbox.store_health '{"keeper", "ticks", "folder", "port"}'`. Each request makes one look of its
+own: GET /node/store-a (a Postgres answers), /primary (the node with that role takes logins and writes), /link/b
+(a Postgres answers through that replication link) and /link/b/within/MS (and does so within so many milliseconds).
+200 with X-Incarnation, a uid; a node that refuses is a connection closed without an answer; a silent one is silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from chaoslib_ext.process.store import sweep
+from chaoslib_ext.sandbox.folder import read_json
+from chaoslib_ext.sandbox.owner import owner_gone
+from chaoslib_ext.sandbox.ports import listener
+from chaoslib_ext.sandbox.store_look import answers, ask
+
+_SILENT_S = 0.4  # then a silent look is let go; the prober waits for less
+
+
+class Health:
+    """The looks, and the roster that says where and who."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "roster.json"
+        self._version: tuple[int, int] = (0, 0)
+        self._store: dict[str, Any] = {}
+
+    def _roster(self) -> dict[str, Any]:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return {}
+        if (found.st_ino, found.st_mtime_ns) != self._version:
+            self._version = (found.st_ino, found.st_mtime_ns)
+            self._store = read_json(self._path).get("store", {})
+        return self._store
+
+    async def look(self, path: str) -> str | None:
+        """The uid of what answers as the path asks; None when it refuses. Raises TimeoutError when it is silent, LookupError for another path."""
+        store = self._roster()
+        match path.strip("/").split("/"):
+            case ["node", name]:
+                node = {node["name"]: node for node in store["nodes"]}[name]
+                return node["uid"] if await asyncio.wait_for(answers(node["port"]), _SILENT_S) else None
+            case ["primary"]:
+                primary = next((node for node in store["nodes"] if node["role"] == "primary"), None)
+                found = None if primary is None else await asyncio.wait_for(ask(primary["port"]), _SILENT_S)
+                return primary["uid"] if primary is not None and found is not None and found.writable else None
+            case ["link", zone]:
+                link = store["links"][zone]
+                return link["uid"] if await asyncio.wait_for(answers(link["port"]), _SILENT_S) else None
+            case ["link", zone, "within", limit]:
+                link = store["links"][zone]
+                return link["uid"] if await _in_time(answers(link["port"]), float(limit) / 1000.0) else None
+        raise LookupError(path)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request on one connection."""
+        try:
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _SILENT_S)
+            uid = await self.look(head.split(b" ", 2)[1].decode())
+            if uid is not None:
+                writer.write(f"HTTP/1.1 200 OK\r\nX-Incarnation: {uid}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                await writer.drain()
+        except (LookupError, ValueError):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        except (OSError, EOFError, TimeoutError):
+            pass  # whoever asked went away, or the node stayed silent longer than anybody waits
+        finally:
+            writer.close()
+
+
+async def _in_time(look: Coroutine[Any, Any, bool], limit_s: float) -> bool:
+    try:
+        return await asyncio.wait_for(look, limit_s)
+    except TimeoutError:
+        return False
+
+
+async def _run(settings: dict[str, Any]) -> None:
+    folder = Path(settings["folder"])
+    server = await asyncio.start_server(Health(folder).serve, sock=listener(settings["port"]), backlog=512)
+    await owner_gone({"pid": settings["keeper"], "start_ticks": settings["ticks"]})
+    server.close()
+    # The kernel kills the postmasters with the keeper, and their backends follow; those that are stopped do not.
+    sweep(str(folder / "store"))
+
+
+def main() -> None:
+    """Serves until it is killed, or until the keeper is gone and every node with it."""
+    asyncio.run(_run(json.loads(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
