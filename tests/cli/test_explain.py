@@ -19,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "truth"))
 
 from build import FaultScene, Scene, block_of, both, build, down, partly, slow
+
 from chaoslib_ext.block import Budget, Objective
 from chaoslib_ext.cli.explain_command import lines
 from chaoslib_ext.errors import UsageError

@@ -18,6 +18,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "truth"))
 
 from build import AVAILABILITY, NS, FaultScene, Scene, block_of, build, healthy
+
 from chaoslib_ext.block import Detection, Objective
 from chaoslib_ext.result import Finding
 from chaoslib_ext.slo import Sli, Slo

@@ -19,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from build import AVAILABILITY, FAULT, NS, FaultScene, Scene, activity_event, block_of, both, build, down, healthy, partly, slow
+
 from chaoslib_ext.block import Budget, FaultBlock, Objective, Rto, Windows
 from chaoslib_ext.reasons import EXIT_CODES, REASONS
 from chaoslib_ext.result import Result

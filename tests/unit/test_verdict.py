@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent.parent / "truth"))
 
 from build import FaultScene, Scene, block_of, build, down, partly
+
 from chaoslib_ext.block import Objective, Rto
 from chaoslib_ext.reasons import OUTRANKING, REASONS
 from chaoslib_ext.result import Result

@@ -10,9 +10,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "truth"))
 sys.path.insert(0, str(Path(__file__).parent.parent / "report"))
 
+from build import Scene, WriteScene, block_of, build, down
 from pages import Page
 
-from build import Scene, WriteScene, block_of, build, down
 from chaoslib_ext.block import Rpo
 from chaoslib_ext.report.page import draw
 from chaoslib_ext.report.reading import read

@@ -20,6 +20,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "truth"))
 
 from build import KILLED, FaultScene, Scene, WriteScene, block_of, build, down, healthy, partly, word_of
+
 from chaoslib_ext.block import Rpo
 from chaoslib_ext.formats.record_schemas import RESULT
 from chaoslib_ext.rundir import read
