@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # Most tests wait for real processes, so three workers fit on two cores.
 SPREAD := -n 3 --dist loadfile
 
-.PHONY: demo test check format test-slow test-crash experiments bench clean
+.PHONY: demo test check format golden test-slow test-crash test-crash-long experiments bench clean
 
 demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
 	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
@@ -30,11 +30,17 @@ test-slow: $(VENV)/.dev  ## real sandboxes, real faults
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 	$(PYTEST) -m crash tests
 
+test-crash-long: $(VENV)/.dev  ## the same, 50 times
+	CHAOSX_KILLS=50 $(PYTEST) -m crash tests
+
+golden: $(VENV)/.dev  ## rewrites the golden pages; look at the difference before you commit it
+	GOLDEN=1 $(PYTEST) tests/report
+
 experiments: $(VENV)/.dev  ## every shipped experiment against its own self_test
 	$(BIN)/python tests/selftest/run_experiments.py experiments/sandbox
 
 bench: $(VENV)/.dev  ## figures as ratios within one run
-	for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for name in bench_help recorder_cost freeze_vs_locust rto_truth mesh_edges; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 # The demo needs the sandbox only; the tests need all of it. Both use one environment.
 $(VENV)/.demo: pyproject.toml
