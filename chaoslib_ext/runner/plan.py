@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from chaoslib_ext.errors import Refused, UsageError
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.faults import planning
 from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.variables import configured, substituted
 from chaoslib_ext.loadprofile import LoadProfile
 from chaoslib_ext.runner.outlook import outlook
 
@@ -46,7 +48,9 @@ def draw_plan(experiment: Experiment, environment: Environment, seed: int, refus
 
 
 def _resolve(experiment: Experiment, environment: Environment, activity: dict[str, Any], seed: int) -> dict[str, Any]:
-    return planning.resolve(activity, environment, caps_of(experiment, environment, activity), seed)
+    known = configured({**experiment.document.get("configuration", {}), **environment.values}, os.environ)
+    provider = {**activity["provider"], "arguments": substituted(activity["provider"].get("arguments") or {}, known)}
+    return planning.resolve({**activity, "provider": provider}, environment, caps_of(experiment, environment, activity), seed)
 
 
 def _plan(experiment: Experiment, environment: Environment, seed: int, rows: list[dict[str, Any]], refused: list[dict[str, Any]]) -> dict[str, Any]:
