@@ -2,7 +2,7 @@
 Runs every experiment of a folder in the environment its `self_test` names and compares the verdict with the stated one.
 
 A run that ends INCONCLUSIVE for a reason of this machine's mood (a generator without CPU, a bracket that became too wide) is repeated once
-and then told as undecided; a wrong verdict, a crash or a dirty end is a failure.
+and then told as undecided; for any other unstated reason it is repeated twice and then a failure. A wrong verdict, a crash or a dirty end is one at once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import yaml
 
 MOODS = {"GENERATOR_SATURATED", "LOAD_NOT_DELIVERED", "RTO_STRADDLES", "TOO_FEW_SAMPLES", "CLOCK_UNSOUND", "BASELINE_UNHEALTHY", "PREFLIGHT_FAILED"}
 LIMIT_S = 240
+ATTEMPTS = 3
 
 
 def stated(path: Path) -> dict[str, object]:
@@ -41,12 +42,12 @@ def compare(path: Path, out: str) -> tuple[str, str]:
     """`right`, `undecided` or `WRONG`, and the line of the table."""
     want = stated(path)
     began = time.monotonic()
-    for _ in range(2):
+    for attempt in range(ATTEMPTS):
         code, got, talk = one(path, str(want.get("env", "sandbox")), out)
         reasons = [str(reason) for reason in got["reasons"]]  # type: ignore[attr-defined]
         right = got["verdict"] == want["verdict"] and set(want["reasons"]) <= set(reasons)  # type: ignore[call-overload]
         mood = got["verdict"] == "INCONCLUSIVE" and bool(reasons) and set(reasons) <= MOODS
-        if right or not mood:
+        if right or got["verdict"] != "INCONCLUSIVE" or (mood and attempt > 0):
             break
     word = "right" if right else "undecided" if mood else "WRONG"
     if word == "WRONG":
