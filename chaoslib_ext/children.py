@@ -6,7 +6,6 @@ children.json in the state folder of the run names them by process id and start 
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
@@ -15,14 +14,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import state
 from chaoslib_ext.errors import ChaosxError
 from chaoslib_ext.process.client import alive, signal_exact, start_ticks
+from chaoslib_ext.process.death import die_when_parent_ends
 
-_PR_SET_PDEATHSIG = 1
 READY_S = 20.0  # chosen by feel: a loaded CI machine starts Python in seconds
 
 
@@ -34,7 +34,8 @@ def die_with_parent(expected_ppid: int) -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with suppress(OSError):  # where the kernel refuses, the healer's record of children does the killing
+        die_when_parent_ends()
     if os.getppid() != expected_ppid:
         os.kill(os.getpid(), signal.SIGKILL)
 

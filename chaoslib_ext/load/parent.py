@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 
 from chaoslib_ext.errors import UsageError
-
-PR_SET_PDEATHSIG = 1
+from chaoslib_ext.process.death import die_when_parent_ends
 
 
 def die_with_parent(expected_pid: int | None, ppid_at_start: int) -> None:
@@ -18,9 +15,7 @@ def die_with_parent(expected_pid: int | None, ppid_at_start: int) -> None:
     Linux only; elsewhere the end of standard input is the sign. The signal is tied to the parent's *thread*
     that forked: start the child from a thread that lives as long as the run. Raises UsageError when orphaned.
     """
-    prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
-    if prctl is not None and prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "PR_SET_PDEATHSIG was refused")
+    die_when_parent_ends()
     now = os.getppid()
     if now != ppid_at_start or (expected_pid is not None and now != expected_pid):
         raise UsageError(f"got parent {now}, expected {expected_pid or ppid_at_start}: the supervisor died before the load child began")

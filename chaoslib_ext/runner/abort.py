@@ -10,7 +10,8 @@ from pathlib import Path
 
 from chaoslib_ext import state
 from chaoslib_ext.errors import UsageError
-from chaoslib_ext.process.client import alive, signal_exact
+from chaoslib_ext.process.client import signal_exact
+from chaoslib_ext.recover import owner_alive
 
 
 def abort_run(run_id: str | None, reason: str) -> str:
@@ -21,20 +22,15 @@ def abort_run(run_id: str | None, reason: str) -> str:
     """
     folder = state.run_dir(run_id) if run_id else _only_run()
     owner = state.read_json(folder / state.RUN).get("supervisor") or {}
-    pid, ticks = int(owner.get("pid", 0)), int(owner.get("start_ticks", 0))
-    if not alive(pid, ticks):
+    if not owner_alive(folder):
         raise UsageError(f"run {folder.name} is not under way; if it left something behind: chaosx recover --run {folder.name}")
     state.write_json(folder / "abort.json", {"by": _person(), "reason": reason})
-    signal_exact(pid, ticks, signal.SIGTERM)
+    signal_exact(int(owner["pid"]), int(owner["start_ticks"]), signal.SIGTERM)
     return f"{folder.name}: asked to stop; its faults are taken back first"
 
 
 def _only_run() -> Path:
-    under_way = []
-    for folder in state.open_runs():
-        owner = state.read_json(folder / state.RUN).get("supervisor") or {}
-        if alive(int(owner.get("pid", 0)), int(owner.get("start_ticks", 0))):
-            under_way.append(folder)
+    under_way = [folder for folder in state.open_runs() if owner_alive(folder)]
     if len(under_way) != 1:
         names = ", ".join(folder.name for folder in under_way) or "none"
         raise UsageError(f"abort: got no run id, expected exactly one run under way; there are: {names}")

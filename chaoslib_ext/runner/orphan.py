@@ -12,7 +12,7 @@ from typing import Any
 from chaoslib_ext import rundir, state, verdict
 from chaoslib_ext.clock import NS
 from chaoslib_ext.errors import UsageError
-from chaoslib_ext.process.client import alive
+from chaoslib_ext.recover import owner_alive
 from chaoslib_ext.result import Result
 
 
@@ -28,8 +28,7 @@ def seal_orphan(directory: Path) -> Result:
         folder = state.run_dir(str(header["id"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{directory}: got no readable run.json ({error}), expected the directory of a run") from error
-    owner = state.read_json(folder / state.RUN).get("supervisor") or {}
-    if alive(int(owner.get("pid") or 0), int(owner.get("start_ticks") or 0)):
+    if owner_alive(folder):
         raise UsageError(f"{directory}: the run is under way; it judges itself when it ends")
     if (folder / state.LEDGER).exists() and not (directory / state.LEDGER).exists():
         shutil.copyfile(folder / state.LEDGER, directory / state.LEDGER)

@@ -24,7 +24,8 @@ from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.load.given import secret_values
-from chaoslib_ext.process.client import alive, start_ticks
+from chaoslib_ext.process.client import start_ticks
+from chaoslib_ext.recover import owner_alive
 from chaoslib_ext.runner.phases import Course
 from chaoslib_ext.runner.plan import make_plan, same_or_refuse
 from chaoslib_ext.runner.sources import source_orders
@@ -150,8 +151,7 @@ def refuse_after_dirty(environment: Environment) -> None:
         header = state.read_json(folder / state.RUN)
         if (header.get("environment") or {}).get("identity") != environment.identity:
             continue
-        owner = header.get("supervisor") or {}
-        if alive(int(owner.get("pid", 0)), int(owner.get("start_ticks", 0))):
+        if owner_alive(folder):
             raise Refused("LOCK_HELD", f"{environment.name}: run {folder.name} is under way")
         raise Refused("EARLIER_RUN_DIRTY", f"{environment.name}: run {folder.name} is not proven healed; run: chaosx recover --run {folder.name}")
 

@@ -7,15 +7,14 @@ How a process of the sandbox starts: detached from its caller's pipes, and dying
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from chaoslib_ext.process.death import die_when_parent_ends
+
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "CHAOSX_SANDBOX")
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 
@@ -26,9 +25,7 @@ def die_with(parent_pid: int) -> None:
 
     Raises OSError where the kernel refuses.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    die_when_parent_ends()
     if os.getppid() != parent_pid:  # it died between our start and the request
         os._exit(1)
 

@@ -26,7 +26,7 @@ def route(weak: Weaknesses) -> dict[str, Any]:
 
 
 def cluster(weak: Weaknesses) -> dict[str, Any]:
-    config = bootstrap("/tmp/x", "/tmp/x/admin.sock", 1, [Endpoint("a", 2), Endpoint("b", 3)], weak)
+    config = bootstrap("box", "box/admin.sock", 1, [Endpoint("a", 2), Endpoint("b", 3)], weak)
     found: dict[str, Any] = config["static_resources"]["clusters"][0]
     return found
 
