@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -156,9 +157,12 @@ def verdict_on_a_terminal(text: str, **environment: str) -> str:
     env = {"TERM": "xterm", **{key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR", "TERM")}, **environment}
     subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=other, env=env, timeout=60, check=True)
     os.close(other)
-    said = os.read(main, 4096).decode()
+    said = b""
+    with contextlib.suppress(OSError):  # EIO: everything was read; one read need not bring it all
+        while part := os.read(main, 4096):
+            said += part
     os.close(main)
-    return said
+    return said.decode()
 
 
 def test_a_verdict_is_coloured_on_a_terminal_that_wants_it_and_nowhere_else() -> None:
