@@ -137,6 +137,7 @@ class Scene:
     late_s: Callable[[float, int], float] = lambda _t, _k: 0.0005
     sent: Callable[[float, int], bool] = lambda _t, _k: True
     closed: bool = False
+    browse: int = 0  # every n-th arrival is another journey, which is always answered well
     activities: tuple[dict[str, Any], ...] = ()
     events: tuple[dict[str, Any], ...] = ()
     header: dict[str, Any] = field(default_factory=dict)
@@ -171,6 +172,7 @@ def build(folder: Path, scene: Scene) -> Run:
 def profile(scene: Scene) -> LoadProfile:
     """The load profile of a scene."""
     journeys = (Journey("checkout", 1.0, (Step("GET /checkout", "GET", "/checkout", write="orders" if scene.writes else None),)),)
+    journeys += (Journey("browse", 1.0 / scene.browse, (Step("GET /browse", "GET", "/browse"),)),) if scene.browse else ()
     told = ((Stage(scene.rate),), scene.arrivals, () if scene.closed else journeys, "locustfile.py" if scene.closed else None, "load.yaml")
     return LoadProfile(*told, {"orders": WriteLedger((201,), http=HttpRead("/orders?prefix=${run}", "$.ids"))} if scene.writes else {})
 
@@ -292,7 +294,8 @@ def _load(folder: Path, scene: Scene) -> None:
         if at_ns > stop_ns:
             break
         t_s, at_us = at_ns / NS, at_ns // 1000
-        outcome, took_s = scene.serve(t_s, k)
+        browsing = bool(scene.browse) and k % scene.browse == 0
+        outcome, took_s = healthy(t_s, k) if browsing else scene.serve(t_s, k)
         late_us, latency_us = round(scene.late_s(t_s, k) * US), round((scene.late_s(t_s, k) + took_s) * US)
         sent = scene.sent(t_s, k)
         if not sent:
@@ -302,14 +305,16 @@ def _load(folder: Path, scene: Scene) -> None:
         for index, add in enumerate((1, sent, not sent, sent and late_us > LATE_US, outcome == Outcome.OK, outcome != Outcome.OK, outcome in UNKNOWN)):
             second[index] += add
         for endpoint in (0,) if scene.closed else (0, 1):
-            rows.append((at_us + latency_us, (at_us, late_us, latency_us, endpoint, int(outcome), 0)))
+            rows.append((at_us + latency_us, (at_us, late_us, latency_us, endpoint + 2 * browsing, int(outcome), 0)))
             outcomes[outcome.name] = outcomes.get(outcome.name, 0) + 1
     rows.sort(key=lambda row: row[0])
     packed = [b"".join(ROW.pack(*row) for _, row in rows[at : at + 500]) for at in range(0, len(rows), 500)]
     (folder / "rows-0000.bin").write_bytes(ROWS_MAGIC + b"".join(map(block, packed)))
     lines = [Second(number, *counts, 0, 0, 30).pack() for number, counts in sorted(seconds.items())]
     (folder / "seconds.bin").write_bytes(SECONDS_MAGIC + b"".join(map(block, lines)))
-    endpoints = [{"index": 0, "name": "GET /checkout", "zone": "", "class": "step"}, {"index": 1, "name": "checkout", "zone": "", "class": "journey"}]
+    endpoints = [{"index": 2 * n + m, "name": told, "zone": "", "class": class_}
+                 for n, name in enumerate(("checkout", "browse")[: 1 + bool(scene.browse)])
+                 for m, (told, class_) in enumerate(((f"GET /{name}", "step"), (name, "journey")))]  # fmt: skip
     meta = {
         "schema": 1, "model": "closed" if scene.closed else "open", "endpoints": endpoints, "profile": profile(scene).to_json(), "seed": 7,
         "start_ns": start_ns,
