@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,14 +97,14 @@ def recorded(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def kill_recorded(folder: Path, names: Collection[str] | None, wait_s: float = 5.0) -> list[str]:
+def kill_recorded(folder: Path, names: Collection[str] | None, wait_s: float = 5.0, remembered: Mapping[str, Any] | None = None) -> list[str]:
     """
     SIGKILL to recorded children with their process groups; the names of those that still run `wait_s` seconds later.
 
-    `names` None means all except the healer. A child that is gone, or whose process id has another start
+    `names` None means all except the healer; `remembered` are children that were on record before. A child that is gone, or whose process id has another start
     time, is left alone; so is every process that does not carry this run in its environment.
     """
-    known = {name: child for name, child in recorded(folder).items() if (name != "healer" if names is None else name in names)}
+    known = {name: child for name, child in {**(remembered or {}), **recorded(folder)}.items() if (name != "healer" if names is None else name in names)}
     deadline = time.monotonic() + wait_s
     while True:
         left = [name for name, child in known.items() if not _killed(folder, child)]

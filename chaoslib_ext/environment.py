@@ -1,7 +1,7 @@
 """
 Environments: where a run happens, and what it may touch there. Also the `--env` argument that chooses one.
 
-Built so far: class `local`, services that are local processes.
+Built so far: services that are local processes.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Environment:
     """
     One environment. `caps` is as `parse_caps` gives it; `lock` is `{"file": path}`, or None.
 
+    `class_` is local, staging or production. `allow` may hold `services`, `zones` and `hosts`, `never` may hold `names` and `labels`.
     `sli_sources` holds `{"prometheus": {"url", "resolution_s"}}` where there is one.
     `hosts` are the only hosts that load may reach. `identity` is checked before anything is touched.
     """
@@ -123,10 +124,10 @@ def parse_caps(value: object) -> dict[str, float]:
         raise ValueError(f"got {shown(value)}, expected caps like {{zones: 1, per_owner: 34%}}")  # noqa: TRY004 - a wrong file, not a wrong program
     caps: dict[str, float] = {}
     for name, cap in value.items():
-        if name == "per_owner":
+        if name in ("per_owner", "per_zone"):
             caps[name] = parse_ratio(cap)
         elif name not in ("zones", "writes"):
-            raise ValueError(f"got the cap {shown(name)}, expected zones, per_owner or writes")
+            raise ValueError(f"got the cap {shown(name)}, expected zones, per_owner, per_zone or writes")
         elif isinstance(cap, int) and not isinstance(cap, bool) and 0 <= cap < 10**12:
             caps[name] = cap
         else:

@@ -15,6 +15,7 @@ from typing import Any
 from chaoslib_ext.clock import NS, format_duration
 from chaoslib_ext.stats import exact
 
+SILENT_S = 15.0  # how long a load child may say nothing where the file has no rule on that; it speaks once a second; chosen by feel
 BLIND_S = 10.0  # an alert that ends the run must be read at least so often, or the run has no brake; chosen by feel
 
 
@@ -35,19 +36,28 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The stop rules of an experiment. `no_data_s`: stop when nothing was measured for so long; None: never. `alerts` stop when they fire."""
+    """
+    The stop rules of an experiment. `no_data_s`: stop when nothing was measured for so long; None: never. `alerts` stop when they fire.
+
+    `silent_s`: stop when the load child has said nothing at all for so long, whatever was due; None: never.
+    """
 
     no_data_s: float | None = None
     limits: tuple[Limit, ...] = ()
     alerts: tuple[str, ...] = ()
+    silent_s: float | None = None
 
     @classmethod
     def of(cls, stop: Iterable[Mapping[str, Any]]) -> Rules:
-        """The rules of a block's `stop`: `{no_data}`, `{slo, below, for_s}`, `{error_ratio, for_s}`, `{alert}`; of several `no_data` the shortest."""
+        """
+        The rules of a block's `stop`: `{no_data}`, `{slo, below, for_s}`, `{error_ratio, for_s}`, `{alert}`; of several `no_data` the shortest.
+
+        Without any `no_data`, a load child that falls silent still ends the run: it would go on blind.
+        """
         rules = list(stop)
         silence = min((float(rule["no_data"]) for rule in rules if "no_data" in rule), default=None)
         limits = tuple(_limit(rule) for rule in rules if "slo" in rule or "error_ratio" in rule)
-        return cls(silence, limits, tuple(str(rule["alert"]) for rule in rules if "alert" in rule))
+        return cls(silence, limits, tuple(str(rule["alert"]) for rule in rules if "alert" in rule), SILENT_S if silence is None else None)
 
 
 def _limit(rule: Mapping[str, Any]) -> Limit:
@@ -62,12 +72,13 @@ def _limit(rule: Mapping[str, Any]) -> Limit:
 class Watch:
     """
     What the guard remembers: when data last arrived, in nanoseconds of the run's clock, how many requests were overdue in the
-    last second, and for how many seconds in a row each limit has been broken.
+    last second, for how many seconds in a row each limit has been broken, and when the load child last spoke.
     """
 
     last_data_ns: int
     overdue: int = 0
     broken_s: tuple[int, ...] = ()
+    last_word_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,7 @@ def step(rules: Rules, watch: Watch, now_ns: int, second: dict[str, Any] | None,
     """
     halt = None
     if second is not None:
+        watch = replace(watch, last_word_ns=now_ns)
         if any(second[name] > 0 for name in ("good", "bad", "overdue")):
             watch = replace(watch, last_data_ns=now_ns)
         watch, halt = _limits(rules, watch, second)
@@ -115,7 +127,15 @@ def _silence(rules: Rules, watch: Watch, now_ns: int) -> Halt | None:
     silent_s = (now_ns - watch.last_data_ns) / NS
     if rules.no_data_s is not None and silent_s >= rules.no_data_s:
         return Halt(f"no_data: {rules.no_data_s:g}s", "STOP_NO_DATA", f"no request was answered or overdue for {silent_s:.1f} s")
+    word_s = (now_ns - (watch.last_data_ns if watch.last_word_ns is None else watch.last_word_ns)) / NS
+    if rules.silent_s is not None and word_s >= rules.silent_s:
+        return Halt(f"no_data: {rules.silent_s:g}s (by default)", "STOP_NO_DATA", f"the load child said nothing for {word_s:.1f} s")
     return None
+
+
+def capped(writes: int) -> Halt:
+    """The load has made as many writes as a run may; the next one was not sent."""
+    return Halt(f"caps.writes: {writes}", "STOP_RULE", f"the load has made {writes:,} writes, as many as the environment allows a run")
 
 
 def _limits(rules: Rules, watch: Watch, second: dict[str, Any]) -> tuple[Watch, Halt | None]:

@@ -6,28 +6,31 @@ A handler makes one attempt; what goes around it (tries, backoff, deadline, reco
 
 from __future__ import annotations
 
-import os
 import random
 import shlex
-import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaoslib_ext import children, state
+from chaoslib_ext import children, fuses, state
+from chaoslib_ext.attempts import ANSWER_S, PASS_S, Attempt
 from chaoslib_ext.errors import LedgerCorrupt
-from chaoslib_ext.ledger import FINAL, Entry, Frame, Ledger, Step, Target, entries, salvage
+from chaoslib_ext.ledger import FINAL, Entry, Frame, Ledger, Step, Target, entries
+from chaoslib_ext.memory import Memory, tell
 from chaoslib_ext.mesh import undo as mesh
 from chaoslib_ext.process import undo
 
-SETTLE_S = 0.5  # a request of a process that was killed lies in a socket's buffer for less than this
+SETTLE_S = 0.5  # where a target sets no fence: a request of a process that was killed lies in a socket's buffer for less than this
 LOCK_S = 10.0  # how long the last heal waits until nobody can inject
+SILENT_S = 10.0  # beyond the deadline, for an attempt that is under way: longer than any handler's own time limits
 
 
 HANDLERS: dict[str, Callable[[Entry], Step]] = {
     "process.thaw": undo.thaw,
     "process.thaw_store": undo.thaw_store,
+    "process.empty_disk": undo.empty_disk,
+    "process.end_tracer": undo.end_tracer,
     "process.open_link": undo.open_link,
     "process.release_zone": undo.release_zone,
     "mesh.strip_fault": mesh.strip_fault,
@@ -73,6 +76,7 @@ class _Work:
     tries: int = 0
     due_s: float = 0.0
     error: str = ""
+    attempt: Attempt | None = None
 
 
 @dataclass(slots=True)
@@ -103,17 +107,40 @@ class Healing:
         return any(fault in (None, item.entry.fault) for item in self.work)
 
     def step(self) -> None:
-        """One attempt for each entry that is due."""
-        for item in list(self.work):
-            if time.monotonic() >= item.due_s:
-                self._attempt(item)
+        """
+        One attempt for each entry that is due, one after the other while they answer.
 
-    def _attempt(self, item: _Work) -> None:
+        One that does not answer at once goes on beside the others, and is asked for its answer in later passes.
+        """
+        until_s = time.monotonic() + PASS_S
+        for item in list(self.work):
+            now_s = time.monotonic()
+            begins = item.attempt is None and now_s >= item.due_s and not self._hit_already(item)
+            if begins:
+                self._begin(item)
+            if item.attempt is not None:
+                self._look(item, max(0.0, min(ANSWER_S, until_s - now_s)) if begins else 0.0)
+
+    def _hit_already(self, item: _Work) -> bool:
+        """Whether an attempt on the same target is under way: the order matters there."""
+        return any(other.attempt is not None and other.entry.target.uid == item.entry.target.uid for other in self.work)
+
+    def _begin(self, item: _Work) -> None:
         if not (item.tries and item.error == "settling"):
             self._say(item.entry, "UNDO_TRY", item.error)
         item.tries += 1
-        step = _one_try(item.entry)
-        if step.rec == "UNDONE" and self._may_still_land(item):
+        item.attempt = Attempt(_one_try, item.entry)
+
+    def _look(self, item: _Work, wait_s: float) -> None:
+        step = item.attempt.step(wait_s) if item.attempt is not None else None
+        if step is None and time.monotonic() - item.begun_s >= self.patience.deadline_s + SILENT_S:
+            step = Step("RETRY", "its target has not answered at all")
+        if step is not None:
+            item.attempt = None
+            self._judge(item, step)
+
+    def _judge(self, item: _Work, step: Step) -> None:
+        if step.rec == "UNDONE" and not step.fenced and self._may_still_land(item):
             step = Step("RETRY", "settling")
         if step.rec == "RETRY" and (step.why == "settling" or time.monotonic() - item.begun_s < self.patience.deadline_s):
             self._later(item, step.why)
@@ -147,7 +174,7 @@ class Healing:
             self.ledger.append(frame)
             return None
         except (OSError, LedgerCorrupt) as error:
-            print(f"heal: {rec} of {entry.fault}: {error}", file=sys.stderr, flush=True)
+            tell(f"heal: {rec} of {entry.fault}: {error}")
             return error
 
 
@@ -157,6 +184,8 @@ def _one_try(entry: Entry) -> Step:
         return Step("STUCK", f"no handler is called {entry.handler!r} in this release")
     try:
         return handler(entry)
+    except PermissionError as error:
+        return Step("STUCK", f"not allowed, and trying again does not help: {error}")
     except Exception as error:  # whatever went wrong with one target, the others must still be healed
         return Step("RETRY", f"{type(error).__name__}: {error}")
 
@@ -185,53 +214,73 @@ def finish(healing: Healing) -> None:
         time.sleep(0.01 if healing.busy() else 0)  # the pause between attempts
 
 
-def heal_run(folder: Path, names: Collection[str] | None, patience: Patience) -> list[Left]:
+def heal_run(folder: Path, names: Collection[str] | None, patience: Patience, memory: Memory | None = None) -> list[Left]:
     """
     The last heal of a run; what is left is returned, nothing when the run is clean.
 
     First the recorded children `names` (None: all) are killed and heal.lock is taken exclusively, so nothing
     can inject any more. Then everything pending is healed, and what had never been settled is looked at once
-    more. A corrupt ledger is healed as far as it can be read, and stays dirty.
+    more. A ledger that is damaged or gone is healed as far as it can be read or `memory` holds it, and stays dirty.
     """
-    ledger = Ledger.of_run(folder)
-    alive = children.kill_recorded(folder, names)
-    lock = state.take_heal_lock(folder, True, LOCK_S)
+    known = Memory(folder) if memory is None else memory
+    known.look()
+    alive = children.kill_recorded(folder, names, remembered=known.children)
+    still = known.nobody_injects(LOCK_S)
     try:
-        found = _heal_all(ledger, patience)
+        found = _heal_all(known, patience)
     finally:
-        if lock is not None:
-            os.close(lock)
-    if lock is None or alive:
-        who = ", ".join(alive) or "a process"
-        nobody = Entry("", "", Target(kind="lock", name=state.HEAL_LOCK), {}, {}, "held", 0, "", 0)
-        found.append(left(ledger, nobody, "STUCK", f"{who} could still inject: it holds heal.lock or cannot be killed"))
+        known.let_inject() if known is memory else known.close()
+    if still or alive:
+        why = still or f"{', '.join(alive)} could still inject: it cannot be killed"
+        found.append(left(known.ledger, _nobody(Target(kind="lock", name=state.HEAL_LOCK)), "STUCK", why))
     return found
 
 
-def _heal_all(ledger: Ledger, patience: Patience) -> list[Left]:
-    frames, corrupt = frames_of(ledger)
+def _heal_all(known: Memory, patience: Patience) -> list[Left]:
+    frames, ledger = known.look(whole=True), known.ledger
     healing = Healing(ledger, patience, final=True)
     healing.add(entry for entry in entries(frames) if entry.pending or _unsettled(entry))
     finish(healing)
     found = list(healing.left.values())
-    if corrupt:
-        nobody = Entry("", "", Target(kind="ledger", name=ledger.path.name), {}, {}, "held", 0, "", 0)
-        return [*found, replace(left(ledger, nobody, "STUCK", corrupt), command=f"look at the targets that {ledger.path} names")]
+    if known.problem:
+        return [*found, _lost(known)]
     seen = {item.fault for item in found}
+    burning = _put_out(frames, seen, patience)
+    found += [left(ledger, _nobody(frame.target, fault), "STUCK", burning[fault]) for frame, fault in _fused(frames, burning)]
     drop_markers(entry for entry in entries(frames) if entry.fault not in seen)
     return found
 
 
+def _lost(known: Memory) -> Left:
+    """What to say of a ledger that is damaged or gone: what it said is taken back as far as it is known, and no more can be proven."""
+    entry = _nobody(Target(kind="ledger", name=known.ledger.path.name), state.LEDGER)
+    one = left(known.ledger, entry, "STUCK", known.problem)
+    if not known.folder.is_dir():
+        return replace(one, command="look at the targets, then: chaosx recover --env NAME")
+    return replace(one, command=f"look at the targets that {known.ledger.path} names, then: {one.command} --accept {state.LEDGER} --reason TEXT")
+
+
+def _put_out(frames: list[Frame], but: Collection[str], patience: Patience) -> dict[str, str]:
+    """Takes out the fuses of what is healed: nothing of a run stays in the target. Those that cannot be, and why, after all patience."""
+    begun_s, tries = time.monotonic(), 0
+    while failed := fuses.put_out(frames, but):
+        if time.monotonic() - begun_s >= patience.deadline_s:
+            break
+        time.sleep(min(patience.base_s * 2 ** min(tries, 16), patience.ceiling_s))  # the pause between attempts
+        tries += 1
+    return failed
+
+
+def _fused(frames: list[Frame], faults: Collection[str]) -> list[tuple[Frame, str]]:
+    return [(frame, frame.fault) for frame in frames if frame.rec == "FUSE" and frame.fault in faults]
+
+
+def _nobody(target: Target, fault: str = "") -> Entry:
+    return Entry(fault, "", target, {}, {}, "held", 0, "", 0)
+
+
 def _unsettled(entry: Entry) -> bool:
     return entry.kind == "held" and not entry.settled and entry.rec in ("UNDONE", "GONE") and entry.handler in HANDLERS
-
-
-def frames_of(ledger: Ledger) -> tuple[list[Frame], str]:
-    """The frames of a ledger; of a corrupt one what can be read, and what is wrong with it."""
-    try:
-        return list(ledger.read().frames), ""
-    except LedgerCorrupt as error:
-        return salvage(ledger.path), str(error)
 
 
 def drop_markers(healed: Iterable[Entry]) -> None:
@@ -239,4 +288,7 @@ def drop_markers(healed: Iterable[Entry]) -> None:
     for marker in {str(entry.ours["marker"]) for entry in healed if entry.ours.get("marker")}:
         path = Path(marker)
         if path.parent.name == "markers" and path.suffix == ".json":  # never anything but our own kind of file
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:  # it says of something healed that it is there: `recover` will look, and find nothing
+                tell(f"heal: {marker}: {error}")

@@ -19,10 +19,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import state
+from chaoslib_ext import fuses, locks, state
 from chaoslib_ext.clock import boot_ns
-from chaoslib_ext.heal import Healing, Left, Patience, drop_markers, frames_of, heal_run
-from chaoslib_ext.ledger import Entry, Frame, Ledger, effect_frame, entries
+from chaoslib_ext.heal import Healing, Left, Patience, drop_markers, heal_run
+from chaoslib_ext.ledger import Entry, Frame, effect_frame, entries
+from chaoslib_ext.memory import Memory, tell
 from chaoslib_ext.process.client import alive, signal_exact
 
 HANG_S = 3.0  # the supervisor beats twice a second
@@ -92,13 +93,12 @@ class Healer:
     def __init__(self, folder: Path, watched: tuple[int, int], beats: bool, ears: Ears, mouth: Mouth) -> None:
         self.folder, self.watched, self.beats, self.ears, self.mouth = folder, watched, beats, ears, mouth
         self.patience = Patience.of_run(folder)
-        self.ledger = Ledger.of_run(folder)
+        self.memory = Memory(folder)
+        self.ledger = self.memory.ledger
         self.healing = Healing(self.ledger, self.patience)
         self.over: dict[str, str] = {}  # faults that are to be taken back, and what ordered it
         self.answers: dict[str, str] = {}  # of these, whose end has still to be told
         self.last_beat_s = self.last_loop_s = time.monotonic()
-        self._version = (-1, 0)
-        self._frames: list[Frame] = []
 
     def run(self) -> int:
         """Until quit, or until the supervisor is dead and everything is taken back."""
@@ -139,16 +139,8 @@ class Healer:
             self._last()
 
     def frames(self) -> list[Frame]:
-        """The frames of the ledger, read again only when it has grown."""
-        try:
-            found = self.ledger.path.stat()
-            version = (found.st_size, found.st_mtime_ns)
-        except OSError:
-            version = (0, 0)
-        if version != self._version:
-            self._frames, corrupt = frames_of(self.ledger)
-            self._version = (-1, 0) if corrupt else version
-        return self._frames
+        """The frames of the ledger, and those that were ever read from it where they can be read no more."""
+        return self.memory.look()
 
     def _heal_what_is_over(self) -> None:
         frames = self.frames()
@@ -172,12 +164,13 @@ class Healer:
                 continue
             ok = not any(item.fault == fault for item in self.healing.left.values())
             if ok:
+                fuses.put_out(frame for frame in self.frames() if frame.fault == fault)  # once; the last heal is the one that insists
                 drop_markers(mine)
             self.mouth.say({"op": "healed", "fault": fault, "ok": ok, "by": by})
             del self.answers[fault]
 
     def _last(self) -> None:
-        self._answer(heal_run(self.folder, ["method"], self.patience))
+        self._answer(heal_run(self.folder, ["method"], self.patience, self.memory))
         self.healing = Healing(self.ledger, self.patience)
         self._tell()
         self.last_beat_s = self.last_loop_s = time.monotonic()
@@ -188,17 +181,26 @@ class Healer:
     def _quit(self) -> int:
         """The supervisor has ended properly and closes the run itself; what it should have healed and did not is healed all the same."""
         if any(entry.pending for entry in entries(self.frames())):
-            heal_run(self.folder, ["method"], self.patience)
+            heal_run(self.folder, ["method"], self.patience, self.memory)
         return 0
 
     def _bury(self) -> int:
         """The supervisor is dead: nobody may inject or measure any more, everything is taken back, and the run is closed if it is clean."""
-        left = heal_run(self.folder, None, self.patience)
+        left = heal_run(self.folder, None, self.patience, self.memory)
         for item in left:
-            print(f"{item.fault}: {item.target}: {item.error}; run: {item.command}", file=sys.stderr, flush=True)
-        if not left:
+            tell(f"{item.fault}: {item.target}: {item.error}; run: {item.command}")
+        return 6 if left or not self._closed() else 0
+
+    def _closed(self) -> bool:
+        """Gives back the locks and closes the run; False when that could not be written down, and `recover` has to look again."""
+        try:
+            for problem in locks.give_back(locks.of_run(self.folder)):
+                tell(problem)
             state.close_run(self.folder, "healer")
-        return 6 if left else 0
+        except (OSError, ValueError) as error:
+            tell(f"everything is taken back, but the run cannot be closed ({error}); run: chaosx recover --run {self.folder.name}")
+            return False
+        return True
 
 
 def main(argv: list[str]) -> int:

@@ -1,152 +1,57 @@
 """
 The undo ledger: the way back from every mutation, on disk before the mutation leaves.
 
-One frame a line: CRC-32 of the JSON in 8 hex digits, a space, canonical JSON, a line feed. Frames are
-numbered densely from 1. A last line without its line feed is torn (its writer died before the fsync, so it
-had not mutated yet) and is skipped; zeros at the end are preallocated space. Anything else that does not
-check is corruption, which is never guessed at.
+`frames` has its format. The file is made, and its space reserved, together with the run, so that a full disk cannot keep an
+intent or an undo from being recorded; what needs more space than that grows as any file does.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
-import re
 import time
-import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import state
 from chaoslib_ext.clock import monotonic_ns
 from chaoslib_ext.errors import LedgerCorrupt
+from chaoslib_ext.frames import NOTHING, RECS, VERSION, Contents, Frame, Target, parse, salvage
 
-VERSION = 1
-RECS = frozenset({"FUSE", "INTENT", "AMBIG", "APPLIED", "REJECTED", "EFFECT", "UNDO_TRY", "UNDONE", "CONFLICT", "GONE", "STUCK", "ACCEPTED"})
+__all__ = [
+    "FINAL", "LOCK_WAIT_S", "NOTHING", "RECS", "TERMINAL", "VERSION", "Contents", "Entry", "Frame", "Ledger", "Step", "Target",
+    "copy", "effect_frame", "entries", "parse", "pending", "read", "salvage", "untouched",
+]  # fmt: skip
+
 TERMINAL = frozenset({"REJECTED", "UNDONE", "GONE", "ACCEPTED"})
 FINAL = "final"  # the note of an undo after which nothing could inject any more
 LOCK_WAIT_S = 5.0  # chosen by feel: an append takes milliseconds; longer means that its writer is stopped
-_LINE = re.compile(rb"([0-9a-f]{8}) (.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is hit; `uid` names one incarnation, never reused. All empty for a frame about a whole fault."""
-
-    platform: str = ""
-    identity: str = ""
-    kind: str = ""
-    ns: str = ""
-    name: str = ""
-    uid: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """
-    One record of the ledger; `seq` and `t_ns` are given by `Ledger.append`.
-
-    `t_ns` counts from the run's zero. `expires_ns` is on the boot clock (0: never). `ours` is what heal needs
-    to recognise and strip our part, `prior` the minimum of what was there before. `effect` is
-    `{"lo_ns", "hi_ns", "proof"}` on EFFECT frames.
-    """
-
-    fault: str
-    rec: str
-    handler: str = ""
-    target: Target = Target()
-    ours: dict[str, Any] = field(default_factory=dict)
-    prior: dict[str, Any] = field(default_factory=dict)
-    kind: str = "held"
-    expires_ns: int = 0
-    effect: dict[str, Any] | None = None
-    note: str = ""
-    seq: int = 0
-    t_ns: int = 0
-    v: int = VERSION
-
-    def line(self) -> bytes:
-        """The frame as it stands in the file."""
-        record = asdict(self)
-        record["target"] = record["target"] if self.target != Target() else {}
-        text = json.dumps(record, sort_keys=True, separators=(",", ":")).encode("ascii")
-        return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-_NAMES = frozenset(item.name for item in fields(Frame))
-
-
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """The frames of a ledger, the byte where they end, and whether a torn last line follows."""
-
-    frames: tuple[Frame, ...]
-    end: int
-    torn: bool
-
-
-def _frame(line: bytes) -> Frame:
-    match = _LINE.fullmatch(line)
-    if match is None or int(match[1], 16) != zlib.crc32(match[2]):
-        raise LedgerCorrupt("does not match its checksum")
-    record = json.loads(match[2])
-    if not isinstance(record, dict) or record.get("v") != VERSION:
-        version = record.get("v") if isinstance(record, dict) else None
-        raise LedgerCorrupt(f"has version {version!r}, expected {VERSION}; recover with the release that wrote it")
-    if record.keys() != _NAMES or record["rec"] not in RECS:
-        raise LedgerCorrupt(f"is no frame of version {VERSION} (rec {record.get('rec')!r})")
-    try:
-        record["target"] = Target(**record["target"])
-    except TypeError as error:
-        raise LedgerCorrupt(f"has no proper target: {error}") from error
-    return Frame(**record)
-
-
-def parse(data: bytes, where: str) -> Contents:
-    """The contents of a ledger file. Raises LedgerCorrupt, naming `where`, the frame and what to do."""
-    whole = data.rstrip(b"\0")
-    frames: list[Frame] = []
-    at = 0
-    while (stop := whole.find(b"\n", at)) >= 0:
-        try:
-            frame = _frame(whole[at:stop])
-            if frame.seq != len(frames) + 1:
-                raise LedgerCorrupt(f"has number {frame.seq}")
-        except (LedgerCorrupt, ValueError) as error:
-            raise LedgerCorrupt(f"{where}: frame {len(frames) + 1} at byte {at} {error}; look at the targets it names before any other run") from error
-        frames.append(frame)
-        at = stop + 1
-    return Contents(tuple(frames), at, at < len(whole))
+_CHUNK = 1 << 14  # bytes
+_NO_FILE = (0, 0)
 
 
 def read(path: Path) -> Contents:
     """The contents of a ledger; empty when there is none. Raises LedgerCorrupt, and OSError when it cannot be read."""
+    return Ledger(path, 0).read()
+
+
+def untouched(path: Path) -> bool:
+    """Whether nothing was ever written into a ledger; also where there is none."""
     try:
-        return parse(path.read_bytes(), str(path))
+        with path.open("rb") as file:
+            return file.read(1) in (b"", b"\0")
     except FileNotFoundError:
-        return Contents((), 0, False)
+        return True
 
 
-def salvage(path: Path) -> list[Frame]:
-    """
-    Every single frame of a ledger that checks, corrupt or not; never raises for its content.
-
-    Undoing is harmless where nothing happened, so what a corrupt ledger still says is healed, and the run stays DIRTY.
-    """
-    found: list[Frame] = []
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return found
-    for line in lines:
-        try:
-            found.append(_frame(line.strip(b"\0")))
-        except (LedgerCorrupt, ValueError):
-            continue
-    return found
+def copy(source: Path, copy_of_it: Path) -> None:
+    """Copies a ledger without the space that was only reserved; one that was never written into is not copied."""
+    if not untouched(source):
+        copy_of_it.write_bytes(source.read_bytes().rstrip(b"\0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +90,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How one attempt to undo an entry ended: UNDONE, GONE or CONFLICT, or RETRY; and why."""
+    """
+    How one attempt to undo an entry ended: UNDONE, GONE, CONFLICT or STUCK, or RETRY; and why.
+
+    `fenced` says that the target has confirmed to take nothing of this fault any more.
+    """
 
     rec: str
     why: str = ""
+    fenced: bool = False
 
 
 def _next(entry: Entry | None, frame: Frame) -> Entry:
@@ -223,29 +133,55 @@ def effect_frame(frames: Sequence[Frame], fault: str) -> Frame | None:
     return next((frame for frame in frames if frame.rec == "EFFECT" and frame.fault == fault), None)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """How far a ledger was read: the file, its contents, and the last line of them as it stood there."""
+
+    file: tuple[int, int] = _NO_FILE
+    contents: Contents = NOTHING
+    last: bytes = b""
+
+
 class Ledger:
     """
     The ledger of one run, as every process of the run appends to it and reads it.
 
-    `zero_ns` is the run's zero on CLOCK_MONOTONIC.
+    `zero_ns` is the run's zero on CLOCK_MONOTONIC. `made` says that its file was made with the run: then one that is gone, or
+    shorter than it was made, has lost something. What was read once is not read again, only looked at whether it is still there.
     """
 
-    def __init__(self, path: Path, zero_ns: int) -> None:
-        self.path = path
-        self.zero_ns = zero_ns
+    def __init__(self, path: Path, zero_ns: int, made: bool = False) -> None:
+        self.path, self.zero_ns, self.made = path, zero_ns, made
+        self._seen = _Seen()
 
     @classmethod
     def of_run(cls, folder: Path) -> Ledger:
         """The ledger in a state folder of a run."""
-        return cls(folder / state.LEDGER, state.zero_ns(folder))
+        return cls(folder / state.LEDGER, state.zero_ns(folder), state.ledger_made(folder))
 
     def now_ns(self) -> int:
         """Nanoseconds since the zero of the run."""
         return monotonic_ns() - self.zero_ns
 
-    def read(self) -> Contents:
-        """See `read`."""
-        return read(self.path)
+    def read(self, whole: bool = False) -> Contents:
+        """
+        The contents of the ledger, the same object when nothing was added; empty when there is none and none was made.
+
+        `whole` reads it from its beginning. Raises LedgerCorrupt, also when frames that were read before are gone, and OSError when it cannot be read.
+        """
+        fd = self._open(os.O_RDONLY)
+        if fd is None:
+            return NOTHING
+        if whole:
+            self._seen = replace(self._seen, file=_NO_FILE)
+        try:
+            return self._look(fd)
+        except LedgerCorrupt:  # or a writer was at it: its pages do not appear in order
+            with suppress(TimeoutError):
+                _lock(fd, self.path, fcntl.LOCK_SH)
+            return self._look(fd)
+        finally:
+            os.close(fd)
 
     def append(self, frame: Frame) -> Frame:
         """
@@ -254,43 +190,94 @@ class Ledger:
         When this returns, the frame is on disk. Raises LedgerCorrupt, and OSError when it could not be written
         (also TimeoutError when another writer holds the lock for 5 s): then the mutation must not be made.
         """
-        fresh = not self.path.exists()
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = self._open(os.O_RDWR)
+        fresh = fd is None
+        if fd is None:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            _lock(fd, self.path)
+            _lock(fd, self.path, fcntl.LOCK_EX)
             written = self._write(fd, frame)
         finally:
-            os.close(fd)  # also unlocks
+            os.close(fd)  # also unlocks; after an fsync that failed nothing is tried on this descriptor again
         if fresh:
             state.sync_folder(self.path.parent)
         return written
 
+    def _open(self, flags: int) -> int | None:
+        """A descriptor, or None where there is no ledger yet."""
+        try:
+            return os.open(self.path, flags | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            if self.made or self._seen.contents.frames:
+                raise LedgerCorrupt(f"{self.path}: the undo ledger is gone; nothing more is injected, and what it said is not proven healed") from error
+            return None
+
+    def _look(self, fd: int) -> Contents:
+        """What the file holds now; only what follows what was seen is read, when that is still there."""
+        info, seen = os.fstat(fd), self._seen
+        known = seen.contents
+        if self.made and info.st_size < state.LEDGER_BYTES:
+            raise LedgerCorrupt(f"{self.path}: is {info.st_size} bytes long, and was made with {state.LEDGER_BYTES}: its end was cut off")
+        file = (info.st_dev, info.st_ino)
+        if file == seen.file and os.pread(fd, len(seen.last), known.end - len(seen.last)) == seen.last:
+            rest = _from(fd, known.end)
+            contents = parse(rest, str(self.path), known)
+            last = rest[: contents.end - known.end].rsplit(b"\n", 2)[-2:-1]
+        else:
+            data = _from(fd, 0, whole=True)
+            contents = parse(data, str(self.path))
+            if contents.frames[: len(known.frames)] != known.frames:
+                raise LedgerCorrupt(f"{self.path}: frames that were in it are not there any more; look at the targets before any other run")
+            last = data[: contents.end].rsplit(b"\n", 2)[-2:-1]
+        if (contents.end, contents.torn) == (known.end, known.torn):
+            contents = known
+        self._seen = _Seen(file, contents, last[0] + b"\n" if last else seen.last)
+        return contents
+
     def _write(self, fd: int, frame: Frame) -> Frame:
-        contents = parse(_all(fd), str(self.path))
+        contents = self._look(fd)
+        size = os.fstat(fd).st_size
         if contents.torn:
-            os.ftruncate(fd, contents.end)
+            _clear(fd, contents.end, size)
         numbered = replace(frame, seq=len(contents.frames) + 1, t_ns=self.now_ns())
         line = numbered.line()
-        if os.pwrite(fd, line, contents.end) != len(line):
-            os.ftruncate(fd, contents.end)
-            raise OSError(f"{self.path}: the frame was not written whole (is the disk full?)")
+        try:
+            if os.pwrite(fd, line, contents.end) != len(line):
+                raise OSError(errno.ENOSPC, "the frame was not written whole (is the disk full?)", str(self.path))
+        except OSError:
+            with suppress(OSError):  # then a torn line stays, which every reader skips
+                _clear(fd, contents.end, size)
+            raise
         os.fsync(fd)  # the undo must be on disk before the fault is real
         return numbered
 
 
-def _all(fd: int) -> bytes:
-    parts, at = [], 0
-    while part := os.pread(fd, 1 << 20, at):
+def _clear(fd: int, at: int, size: int) -> None:
+    """Takes out what follows byte `at` of a file of `size` bytes, durably, so that nothing of it mixes with the next line."""
+    if os.fstat(fd).st_size > size:
+        os.ftruncate(fd, size)
+    rest = _from(fd, at, whole=True).rstrip(b"\0")
+    if rest:
+        os.pwrite(fd, bytes(len(rest)), at)
+        os.fsync(fd)
+
+
+def _from(fd: int, at: int, whole: bool = False) -> bytes:
+    """What stands from byte `at`: to the end of the file, or, unless `whole`, to where only reserved space follows."""
+    parts = []
+    while part := os.pread(fd, _CHUNK, at):
         parts.append(part)
         at += len(part)
+        if not whole and part.count(0) == len(part):
+            break
     return b"".join(parts)
 
 
-def _lock(fd: int, path: Path) -> None:
+def _lock(fd: int, path: Path, how: int) -> None:
     deadline = time.monotonic() + LOCK_WAIT_S
     while True:
         try:
-            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(fd, how | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
                 raise TimeoutError(f"{path}: another process has held its lock for {LOCK_WAIT_S:g} s") from error

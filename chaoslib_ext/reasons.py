@@ -139,14 +139,31 @@ _LIST = [
     # not begun
     Reason("LOCK_HELD", "Another run holds the target.", "Wait for it, or end it with `chaosx abort`."),
     Reason("EARLIER_RUN_DIRTY", "An earlier run on this target is not proven healed.", "Run `chaosx recover --all`."),
+    Reason(
+        "FUSE_MISSING",
+        "The environment wants a fuse for everything that is held, and no fuse can be armed.",
+        "Use a target that offers one, or take the risk with `--no-fuse` and the confirm word.",
+    ),
     Reason("PREFLIGHT_FAILED", "Something that the run needs is missing or does not answer.", "See the message; `chaosx doctor` checks the rest."),
     Reason("CAPS_EXCEEDED", "The plan would hit more than the caps allow.", "Narrow the fault, or raise the cap knowingly."),
+    Reason("PROTECTED", "The plan would touch what the environment never lets be touched.", "Choose other targets; only the environment's owner lifts it."),
+    Reason(
+        "NOT_APPROVED",
+        "The environment wants a person's confirmation or a stored approval, and there is none that fits.",
+        "Look at `chaosx plan`, then `--confirm` its token, or have it approved with `chaosx approve`.",
+    ),
     Reason("BLACKOUT", "The environment is in a blackout window.", "Run outside of it."),
     # stopped
     Reason("STOPPED_BY_SIGNAL", "A signal stopped the run.", "Run again."),
     Reason("STOPPED_BY_PERSON", "A person stopped the run with `chaosx abort`.", "See the decision in the timeline."),
     Reason("STOP_NO_DATA", "A stop rule ended the run: no measurements came any more.", "Look at the load generator and at what it talks to."),
     Reason("STOP_RULE", "A stop rule ended the run.", "See the rule's reading in the timeline."),
+    Reason(
+        "LEDGER_UNWRITABLE",
+        "The undo ledger could not be written, so nothing more was injected.",
+        "Look at the disk of the state directory: full, read-only, or failing.",
+    ),
+    Reason("LOCK_LOST", "The lock of the target was taken away from the run.", "See who holds it; somebody took this run for dead."),
     # the tool, and what is left
     Reason("TOOL_FAILED", "This tool failed.", "Report it, with the run directory."),
     Reason("SUPERVISOR_DIED", "The supervisor died; the healer took everything back.", "See what ended it: memory, a person, the machine."),

@@ -95,7 +95,8 @@ def write_whole(path: Path, data: bytes) -> None:
     """Writes a file whole or not at all, durably; makes its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
+    fresh.unlink(missing_ok=True)  # left by a crash, or a link that somebody put into a directory that was passed on
+    with fresh.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -164,8 +164,20 @@ def _notices(case: Case) -> list[str]:
         found.append(f"a control ({case.control}): says something about the test, nothing about resilience")
     left = [event for event in case.run.of_kind("note") if event.get("ledger") and event.get("left") != 0]
     found += [f"test records remain in {event['ledger']}: {'how many is not known' if event.get('left') is None else event['left']}" for event in left]
+    found += _vouched(case)
     accepted = [entry for entry in ledger.entries(case.run.undo) if entry.rec == "ACCEPTED"]
     found += [f"accepted by a person, not healed: {entry.fault} on {entry.target.name}" for entry in accepted]
+    return found
+
+
+def _vouched(case: Case) -> list[str]:
+    """What a person has answered for: faults without a fuse in this run, and what was left of a fault of an earlier one."""
+    found, unfused = [], [str(name) for name in case.run.header.get("no_fuse") or []]
+    if unfused:
+        found.append(f"run without fuses (--no-fuse): had this machine been lost, nothing in the target would have taken back {', '.join(unfused)}")
+    for one in case.run.header.get("accepted") or []:
+        what = f"{one.get('fault')} of run {one.get('run')}, on {', '.join(map(str, one.get('targets') or []))}"
+        found.append(f"accepted by {one.get('by')} at {one.get('utc')}, not healed: {what}: {one.get('reason')}")
     return found
 
 

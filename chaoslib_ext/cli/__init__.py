@@ -7,9 +7,11 @@ file, 3 INCONCLUSIVE, 4 ABORTED, 5 the tool failed, 6 DIRTY; no other is ever re
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -41,13 +43,22 @@ def exit_code_of(call: Callable[[], Any]) -> int:
         error.show()
         return 2
     except (click.exceptions.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        with suppress(OSError):  # the terminal was closed, which is what stopped it
+            click.echo("stopped", err=True)
         return 4
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read is gone; Python's own last flush must not complain
-        return 5
+        return _unheard()
+    except OSError as error:
+        return _unheard() if error.errno == errno.EIO and error.filename is None else _told(error)  # EIO: the terminal was closed
     except Exception as error:  # told below by kind; a bug of ours must not look like a verdict
         return _told(error)
+
+
+def _unheard() -> int:
+    """Nobody can be told any more, on either stream; Python's own last flush must not complain."""
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    return 5
 
 
 def _told(error: Exception) -> int:

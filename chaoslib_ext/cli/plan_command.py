@@ -72,6 +72,10 @@ def _row(row: Json, caps: Json) -> Iterator[str]:
     hold = f"held for {format_duration(row['duration_s'])}, then taken back" if row["duration_s"] else "instant: owes a replacement, nothing to undo"
     undone = "" if row["reversible"] else "; what it ends is not brought back as it was"
     yield f"  {row['activity']}: {row['func']} {row['how']}, {hold}{undone}"
+    if row["kind"] == "held":
+        fuse = row.get("fuse")
+        fires = f"{fuse['kind']}, armed first; fires by itself {format_duration(fuse['after_s'])} after the injection" if fuse else "none in this target"
+        yield f"    fuse: {fires}"
     for target in row["targets"]:
         yield f"    {target['kind']:8} {target['name']:12} zone {target['zone']:4} uid {target['uid']}"
     for service, of in row["of"].items():

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from chaoslib_ext.runner.plan import read_plan
 from chaoslib_ext.runner.prepare import Asked, command_line, prepare
 from chaoslib_ext.runner.session import Finished
 from chaoslib_ext.runner.session import run as run_prepared
+from chaoslib_ext.runner.signals import interruptible
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Options:
     allow_code: bool
     quiet: bool
     plan_file: Path | None = None
+    no_fuse: bool = False
+    confirm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,9 @@ class Shown:
 
 def run_file(options: Options) -> Shown:
     """Runs one experiment file and draws its report. Raises UsageError or Refused before anything is touched."""
+    interruptible()
+    os.umask(os.umask(0o022) | 0o022)  # evidence that others could write would prove nothing
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))  # a core file holds secrets
     choice = choose(options.env)
     experiment = read_for(options.experiment, choice, options.allow_code)
     stored = read_plan(options.plan_file) if options.plan_file else None
@@ -63,7 +70,7 @@ def run_file(options: Options) -> Shown:
     for warning in () if options.quiet else experiment.warnings:
         click.echo(f"warning: {warning}", err=True)
     with environment_of(choice) as environment:
-        prepared = prepare(experiment, environment, Asked(options.out, seed, command_line(), stored, options.allow_code))
+        prepared = prepare(experiment, environment, Asked(options.out, seed, command_line(), stored, options.allow_code, options.no_fuse, options.confirm))
         if stored is not None and not options.quiet:
             click.echo(f"plan {prepared.plan['token']}: the targets are the planned ones", err=True)
         finished = run_prepared(prepared, experiment, options.quiet)

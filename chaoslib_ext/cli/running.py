@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from chaoslib_ext.cli.words import JSON_HELP, say, say_json
-from chaoslib_ext.errors import UsageError
+from chaoslib_ext.cli.words import JSON_HELP, heard, say, say_json
 from chaoslib_ext.reasons import EXIT_CODES
 
 ENV_HELP = "An environment file, or its name in environments/; `sandbox`, `sandbox:SWITCH,…` (a private one), `sandbox@NAME` (one that runs)."
@@ -27,17 +26,22 @@ def environments(_context: click.Context, _parameter: click.Parameter, incomplet
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), default=None, help="Run exactly this plan of `chaosx plan -o`, or refuse with a diff.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Seed of everything drawn at random; printed, so that a run can be repeated.")
 @click.option("--allow-code", is_flag=True, help=CODE_HELP)
+@click.option("--no-fuse", is_flag=True, help="Hold faults without a fuse in the target; needs --confirm, and the report says so.")
+@click.option("--confirm", default="", help="The environment's name (production: and the plan's token), for what needs a person's word.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option("--quiet", "-q", is_flag=True, help="Nothing on standard error but errors.")
-def run(experiment: Path, env: str, out: Path, plan_file: Path | None, seed: int | None, allow_code: bool, as_json: bool, quiet: bool) -> int:
+def run(
+    experiment: Path, env: str, out: Path, plan_file: Path | None, seed: int | None, allow_code: bool, no_fuse: bool, confirm: str, as_json: bool, quiet: bool
+) -> int:
     """Runs one experiment and leaves a report. The exit code is the verdict."""
     from chaoslib_ext.cli.run_command import Options, run_file
 
-    result = run_file(Options(experiment, env, out, seed, allow_code, quiet, plan_file))
-    if as_json:
-        say_json(result.as_json)
-    else:
-        say(result.text)
+    result = run_file(Options(experiment, env, out, seed, allow_code, quiet, plan_file, no_fuse, confirm))
+    with heard():  # the run is over and sealed: that nobody reads about it does not change its verdict
+        if as_json:
+            say_json(result.as_json)
+        else:
+            say(result.text)
     return EXIT_CODES[result.verdict]
 
 
@@ -78,29 +82,21 @@ def abort(run_id: str | None, reason: str) -> int:
 @click.command()
 @click.option("--run", "run_id", default=None, help="Only this run.")
 @click.option("--all", "every", is_flag=True, help="Every run that is not closed (the default).")
+@click.option("--env", "env", default=None, help="What is in this target, also without any state directory; frees its lock. sandbox@NAME or an environment.")
+@click.option("--dry-run", is_flag=True, help="Says what would be done, and touches nothing.")
 @click.option("--deadline", default="120s", show_default=True, help="How long to try.")
 @click.option("--accept", "fault", default=None, help="Take what is left of this fault as it is; needs --run and --reason.")
-@click.option("--reason", default="", help="Why it is accepted; it stays in the ledger.")
+@click.option("--reason", default="", help="Why it is accepted; the next report shows it.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def recover(run_id: str | None, every: bool, deadline: str, fault: str | None, reason: str, as_json: bool) -> int:
+def recover(run_id: str | None, every: bool, env: str | None, dry_run: bool, deadline: str, fault: str | None, reason: str, as_json: bool) -> int:
     """Takes back what dead runs left behind. Exit code 0: all clean; 6: not, and what to do."""
-    from chaoslib_ext.clock import parse_duration
-    from chaoslib_ext.recover import accept, recover_runs
+    from chaoslib_ext.cli.recover_command import Wanted, recover_command
 
-    if run_id is not None and every:
-        raise UsageError("recover: got --run and --all, expected one of them")
-    try:
-        deadline_s = parse_duration(deadline)
-    except ValueError as error:
-        raise UsageError(f"recover: --deadline: {error}") from error
-    if fault is not None:
-        if run_id is None:
-            raise UsageError("recover --accept: got no --run, expected the run whose fault is accepted")
-        for line in accept(run_id, fault, reason):
-            click.echo(f"accepted: {line}", err=True)
-    outcomes = recover_runs(run_id, deadline_s)
+    found = recover_command(Wanted(run_id, every, env, deadline, dry_run, fault, reason))
+    for line in found.accepted:
+        click.echo(f"accepted: {line}", err=True)
     if as_json:
-        say_json([outcome.as_json() for outcome in outcomes])
+        say_json(found.as_json)
     else:
-        click.echo("\n".join(str(outcome) for outcome in outcomes) or "nothing to recover: every run is closed")
-    return 0 if all(outcome.clean for outcome in outcomes) else 6
+        click.echo(found.text)
+    return found.exit_code

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -52,6 +53,16 @@ def problem_lines(error: InvalidFile) -> list[str]:
     lines = [*(f"warning: {warning}" for warning in error.warnings), *map(str, error.problems)]
     many = len(error.problems) > 1 or any(problem.kind != "file" for problem in error.problems)
     return [*lines, f"nothing was touched: {summary(error.problems)}"] if many else lines
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Prints what is printed inside, if anybody can be told: a reader that is gone, or a terminal that was closed, is no failure."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python's own last flush must not complain
 
 
 def say_json(value: Any) -> None:

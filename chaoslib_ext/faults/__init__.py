@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from chaoslib_ext.faults.actions import abort_traffic, cut_replication, delay_replication, delay_traffic, kill_replicas, lose_primary, lose_zone
+from chaoslib_ext.faults.actions import (
+    abort_traffic,
+    cut_replication,
+    delay_replication,
+    delay_traffic,
+    fill_disk,
+    kill_replicas,
+    lose_primary,
+    lose_zone,
+    slow_disk,
+)
 
-__all__ = ["abort_traffic", "cut_replication", "delay_replication", "delay_traffic", "kill_replicas", "lose_primary", "lose_zone"]
+__all__ = ["abort_traffic", "cut_replication", "delay_replication", "delay_traffic", "fill_disk", "kill_replicas", "lose_primary", "lose_zone", "slow_disk"]

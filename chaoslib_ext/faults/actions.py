@@ -4,7 +4,7 @@ from typing import Any
 
 from chaoslib_ext.faults import injection
 
-__all__ = ["abort_traffic", "cut_replication", "delay_replication", "delay_traffic", "kill_replicas", "lose_primary", "lose_zone"]
+__all__ = ["abort_traffic", "cut_replication", "delay_replication", "delay_traffic", "fill_disk", "kill_replicas", "lose_primary", "lose_zone", "slow_disk"]
 
 
 def kill_replicas(service: str, share: str = "", count: int = 0, zone: str = "", timeout_s: float = 10.0) -> dict[str, Any]:
@@ -126,3 +126,42 @@ def delay_replication(zone: str, delay: str, duration: str, timeout_s: float = 1
     take longer; fails when that is not seen within `timeout_s` seconds, and is then taken back all the same.
     """
     return injection.inject("delay_replication", {"zone": zone, "delay": delay, "duration": duration, "timeout_s": timeout_s})
+
+
+def fill_disk(duration: str, store: str = "store", node: str = "primary", timeout_s: float = 20.0) -> dict[str, Any]:
+    """
+    Fills the disk of one node of a replicated store to its last byte, for `duration` (like "20s").
+
+    `node` is "primary" or the name of a node (like "store-b"). One file of ours does it, with its owner in its name and
+    in its first line. What a Postgres does then: a primary goes on answering and reads, and refuses every write that
+    needs room, without its failover controller noticing; when its log needs room too, it ends. A standby ends.
+
+    It is taken back after `duration`, counted from the moment it was seen from outside, by the healer: exactly that file
+    is removed, whatever else fills the disk stays and is told, and a node that has ended is brought back as a standby.
+
+    It needs a node on a disk of limited size that is its own and no disk of the machine, like that of
+    `--env sandbox:store_small_disk`; anywhere else it is refused. Returns when the node was seen to refuse to write
+    because its disk is full, or to answer no more; fails when that is not seen within `timeout_s` seconds, and is then
+    taken back all the same.
+    """
+    return injection.inject("fill_disk", {"store": store, "duration": duration, "node": node, "timeout_s": timeout_s})
+
+
+def slow_disk(delay: str, duration: str, store: str = "store", node: str = "primary", timeout_s: float = 20.0) -> dict[str, Any]:
+    """
+    Makes every flush of the primary of a replicated store take longer by `delay` (like "200ms"), for `duration` (like "20s").
+
+    strace holds back each fsync and fdatasync of all processes of the node, those to come too; it also slows their other
+    system calls by some hundredths of a millisecond. Commits that meet on one flush wait for the one before it: up to
+    twice the delay.
+
+    It is taken back after `duration`, counted from the moment it was seen from outside, by the healer: our strace is
+    ended, nobody else's, and the kernel lets the processes go on. It also ends by itself, some 20 s after the last moment
+    at which the healer would have ended it, if nothing of this tool is left.
+
+    It needs a store that flushes, like that of `--env sandbox:store_fsync`, the program strace, and the right to trace
+    the node's processes; anywhere else it is refused. `node` is "primary", or its name. Returns when commits were seen
+    to take at least 80 % of the delay; fails when they did not within `timeout_s` seconds, and is then taken back all the same.
+    """
+    arguments = {"store": store, "delay": delay, "duration": duration, "node": node, "timeout_s": timeout_s}
+    return injection.inject("slow_disk", arguments)

@@ -21,17 +21,20 @@ from typing import Any
 from chaoslib_ext import state
 from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import FaultFailed
-from chaoslib_ext.faults.planning import bound
+from chaoslib_ext.faults.guarding import fenced, fuse_frame, undos
+from chaoslib_ext.faults.planning import bound, bound_s
+from chaoslib_ext.faults.rechecks import refuse_changed, refuse_protected
+from chaoslib_ext.faults.recording import record, refuse_unwritable
 from chaoslib_ext.ledger import Frame, Ledger, effect_frame
 from chaoslib_ext.mesh import parts as mesh
 from chaoslib_ext.process import parts as process
 from chaoslib_ext.process.parts import Part
 
-OUTER_S = 5.0  # on top of timeout and duration: the bound after which a fault is taken back whatever was seen
 POLL_S = 0.01
 
 _named = threading.local()
 _claims = threading.Lock()
+_deciding = threading.Lock()  # one fault at a time is weighed against the caps and written down
 _claimed: set[str] = set()
 
 
@@ -56,10 +59,13 @@ def inject(func: str, arguments: dict[str, Any]) -> dict[str, Any]:
     Raises FaultFailed when a target changed, a part was refused, or the effect was not seen in time; whatever was
     done by then is in the ledger and is taken back by the healer.
     """
+    refuse_unwritable()
     context = _context(func, arguments)
     row = _row(context, func, arguments)
     ledger = Ledger.of_run(context.folder)
-    _carry_out(row, ledger, f"{context.run}--{row['activity']}")
+    with _deciding:
+        refuse_changed(row, context.folder)
+        _carry_out(row, ledger, f"{context.run}--{row['activity']}")
     effect = await_effect(ledger, row["activity"], float(row["timeout_s"]))
     return {"fault": row["activity"], "effect": effect, "targets": [target["uid"] for target in row["targets"]]}
 
@@ -101,9 +107,12 @@ def marker_name(owner: str) -> str:
 
 def _carry_out(row: dict[str, Any], ledger: Ledger, owner: str) -> None:
     room = mesh if row.get("traffic") else process
-    todo = room.parts(row, owner, lambda folder: folder / "markers" / marker_name(owner))
-    seconds = float(row["timeout_s"]) + float(row["duration_s"] or 0) + OUTER_S
-    expires_ns = boot_ns() + round(seconds * NS)
+    folder = ledger.path.parent
+    todo = room.parts(fenced(row, folder), owner, lambda place: place / "markers" / marker_name(owner))
+    expires_ns = boot_ns() + round(bound_s(row["timeout_s"], row["duration_s"]) * NS)
+    armed = fuse_frame(row, folder, owner, todo, expires_ns)
+    if armed is not None:
+        record(ledger, armed)
     first: Callable[[], None] = partial(_write_markers, row, owner, todo)
     for part in todo:
         _say(ledger, row, part, "INTENT", expires_ns)
@@ -119,6 +128,7 @@ def _mutate(ledger: Ledger, row: dict[str, Any], part: Part, expires_ns: int, fi
         first()
         if boot_ns() >= expires_ns:
             raise FaultFailed(f"{row['activity']}: its time was over before it was done; nothing more is injected")
+        refuse_protected(row, ledger.path.parent)
         part.check()
         part.mutate()
     except FaultFailed as error:
@@ -132,21 +142,19 @@ def _mutate(ledger: Ledger, row: dict[str, Any], part: Part, expires_ns: int, fi
 
 def _say(ledger: Ledger, row: dict[str, Any], part: Part, rec: str, expires_ns: int, note: str = "") -> None:
     held_until_ns = expires_ns if part.kind == "held" else 0
-    ledger.append(Frame(row["activity"], rec, part.handler, part.target, part.ours, part.prior, part.kind, held_until_ns, None, note))
+    record(ledger, Frame(row["activity"], rec, part.handler, part.target, part.ours, part.prior, part.kind, held_until_ns, None, note))
 
 
 def _write_markers(row: dict[str, Any], owner: str, todo: Sequence[Part]) -> None:
     """The way back once more, beside the target itself, for the day on which the state directory is lost."""
     by_path: dict[str, list[dict[str, Any]]] = {}
-    for part in todo:
-        if part.kind == "held":
-            target = {name: getattr(part.target, name) for name in part.target.__slots__}
-            by_path.setdefault(part.ours["marker"], []).append({"handler": part.handler, "target": target, "ours": part.ours, "prior": part.prior})
+    for part in undos(todo):
+        by_path.setdefault(part["ours"]["marker"], []).append(part)
     run = owner.removesuffix(f"--{row['activity']}")
-    for path, undos in by_path.items():
+    for path, parts in by_path.items():
         try:
             Path(path).parent.mkdir(mode=0o700, exist_ok=True)
-            state.write_json(Path(path), {"v": 1, "run": run, "fault": row["activity"], "owner": owner, "parts": undos})
+            state.write_json(Path(path), {"v": 1, "run": run, "fault": row["activity"], "owner": owner, "parts": parts})
         except OSError as error:
             raise FaultFailed(f"{row['activity']}: its marker cannot be written into the target ({error}); nothing was injected") from error
 

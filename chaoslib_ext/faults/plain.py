@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import children, state
+from chaoslib_ext import children, locks, state
 from chaoslib_ext.clock import Clock
 from chaoslib_ext.environment import Environment, Service, parse_env_argument, read_environment
 from chaoslib_ext.errors import FaultFailed, UsageError
@@ -44,7 +44,8 @@ class Session:
         self.run = f"{clock.utc(0)[:19].replace('-', '').replace(':', '').replace('T', '-')}-plain-{secrets.token_hex(2)}"
         owner = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": clock.boot_id}
         about = {"run": self.run, "t0_ns": clock.t0_ns, "environment": environment.to_json()}
-        self.folder = state.create_run(self.run, {**about, "supervisor": owner, "plain": True})
+        held = locks.take(environment, self.run)  # the healer gives it back when it has closed the run
+        self.folder = state.create_run(self.run, {**about, "supervisor": owner, "plain": True, locks.HELD: locks.to_json(held)})
         self._spec = {**about, "wall_s": clock.wall_s, "boot_id": clock.boot_id}
         self._write_spec()
         self.healer = children.start_healer(self.folder, "plain")

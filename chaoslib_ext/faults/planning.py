@@ -5,15 +5,16 @@ The plan of a fault: exactly what would be hit, by uid, and what survives. It to
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from chaoslib_ext import fuses
 from chaoslib_ext.clock import parse_duration
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import FaultFailed, Refused, UsageError
-from chaoslib_ext.faults import storing, traffic
+from chaoslib_ext.faults import disks, protection, storing, traffic
+from chaoslib_ext.faults.caps import exceeded, members, most
 from chaoslib_ext.formats.quantities import parse_ratio
 from chaoslib_ext.process.client import read_roster, uid
 
@@ -28,8 +29,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "cut_replication": {"zone": REQUIRED, "duration": REQUIRED, "timeout_s": 10.0},
     "delay_replication": {"zone": REQUIRED, "delay": REQUIRED, "duration": REQUIRED, "timeout_s": 10.0},
     "abort_traffic": {"service": REQUIRED, "duration": REQUIRED, "status": 503, **_TRAFFIC},
+    "fill_disk": {"store": "store", "duration": REQUIRED, "node": "primary", "timeout_s": 20.0},
+    "slow_disk": {"store": "store", "delay": REQUIRED, "duration": REQUIRED, "node": "primary", "timeout_s": 20.0},
 }
 HOWS = ("silent", "isolate", "crash")
+OUTER_S = 5.0  # on top of timeout and duration: the bound after which a fault is taken back whatever was seen
 
 
 def is_ours(activity: dict[str, Any]) -> bool:
@@ -43,23 +47,34 @@ def resolve(activity: dict[str, Any], environment: Environment, caps: dict[str, 
     The plan row of an activity in an environment; the same seed and the same replicas give the same row.
 
     Raises UsageError where the activity is wrong or selects nothing (naming what exists), and Refused
-    where it would hit more than the caps allow (CAPS_EXCEEDED) or another target answers (PREFLIGHT_FAILED).
+    where it would hit more than the caps allow (CAPS_EXCEEDED), what must not be touched (PROTECTED), or another target answers (PREFLIGHT_FAILED).
     """
     name, func = str(activity["name"]), str(activity["provider"].get("func"))
     arguments = bound(name, func, activity["provider"].get("arguments") or {})
     rosters = _rosters(environment, name)
     resolvers = {"kill_replicas": _kill_replicas, "lose_zone": _lose_zone, "delay_traffic": _delay_traffic, "abort_traffic": _abort_traffic}
     of_store = {"lose_primary": storing.lose_primary, "cut_replication": storing.cut_replication, "delay_replication": storing.delay_replication}
+    of_store |= {"fill_disk": disks.fill_disk, "slow_disk": disks.slow_disk}
     if func in of_store:
         row = of_store[func](name, arguments, environment, rosters)
     else:
         row = resolvers[func](name, arguments, environment, rosters, seed)
     row = {"activity": name, "func": func, "arguments": arguments, "timeout_s": float(arguments["timeout_s"]), **row}
-    _refuse_never(row, environment)
-    too_much = exceeded(row, caps)
+    if row["kind"] == "held":
+        keepers = {os.fspath(path): content.get("keeper") or {} for path, content in rosters}
+        row["fuse"] = fuses.planned(row["targets"], keepers, bound_s(row["timeout_s"], row["duration_s"]))
+    protected = protection.refusals(row["targets"], {os.fspath(path): content for path, content in rosters}, environment.to_json())
+    if protected:
+        raise Refused("PROTECTED", f"{name}: {'; '.join(protected)}; nothing was touched")
+    too_much = exceeded(row, caps, members(content for _, content in rosters))
     if too_much:
         raise Refused("CAPS_EXCEEDED", f"{name}: {'; '.join(too_much)}; nothing was touched")
-    return row
+    return {**row, "caps": caps}
+
+
+def bound_s(timeout_s: float, duration_s: float | None) -> float:
+    """The seconds from the injection at which a fault is taken back at the latest, whatever was seen."""
+    return float(timeout_s) + float(duration_s or 0) + OUTER_S
 
 
 def bound(name: str, func: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -76,18 +91,6 @@ def bound(name: str, func: str, given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 < timeout_s < 86400:
         raise UsageError(f"{name}: {func}: timeout_s: got {timeout_s!r}, expected seconds, more than 0")
     return {**known, **given}
-
-
-def exceeded(row: dict[str, Any], caps: dict[str, float]) -> list[str]:
-    """What of a row is more than the caps allow, as sentences: `zones` (wholly lost ones) and `per_owner` (a service's share)."""
-    found = []
-    if "zones" in caps and len(row["zones_lost"]) > caps["zones"]:
-        found.append(f"{len(row['zones_lost'])} zones would be lost ({', '.join(row['zones_lost'])}), the cap is {caps['zones']:g}")
-    for service, of in row["of"].items():
-        share = of["hit"] / of["total"]
-        if share > caps.get("per_owner", 1.0):
-            found.append(f"{of['hit']} of {of['total']} replicas of {service} ({share:.0%}) would be hit, the cap is {caps['per_owner']:.0%}")
-    return found
 
 
 Roster = tuple[str, dict[str, Any]]  # its path, and what is in it
@@ -129,7 +132,8 @@ def _kill_replicas(name: str, arguments: dict[str, Any], environment: Environmen
     replicas = _all_replicas(rosters)
     _check_exists(name, "service", service, (replica["service"] for _, replica in replicas))
     _check_exists(name, "zone", zone, (replica["zone"] for _, replica in replicas))
-    candidates = [(roster, one) for roster, one in replicas if one["service"] == service and zone in ("", one["zone"]) and one.get("ready")]
+    there, rules = [(roster, one) for roster, one in replicas if one["service"] == service and zone in ("", one["zone"])], environment.to_json()
+    candidates = [(roster, one) for roster, one in there if one.get("ready") and not protection.spared(roster[1], one, rules)]
     number = _number(name, arguments, len(candidates))
     drawn = sorted(candidates, key=lambda found: hashlib.sha256(f"{seed}|{name}|{found[1]['name']}".encode()).digest())[:number]
     hit = sorted(drawn, key=lambda found: str(found[1]["name"]))
@@ -145,10 +149,10 @@ def _number(name: str, arguments: dict[str, Any], candidates: int) -> int:
         raise UsageError(f'{name}: kill_replicas: got {got}, expected one, like count: 1 or share: "34%"')
     if count:
         if isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= candidates:
-            raise UsageError(f"{name}: kill_replicas: count: got {count!r}, expected 1 to {candidates} (that many replicas match and are ready)")
+            raise UsageError(f"{name}: kill_replicas: count: got {count!r}, expected 1 to {candidates} (that many match, are ready and may be touched)")
         return count
     try:
-        number = math.floor(parse_ratio(share) * candidates + 1e-9)
+        number = most(parse_ratio(share), candidates)
     except ValueError as error:
         raise UsageError(f"{name}: kill_replicas: share: {error}") from error
     if number == 0:
@@ -252,10 +256,3 @@ def _extent(replicas: Sequence[tuple[Roster, dict[str, Any]]], targets: Sequence
     lost = [zone for zone in zones if all(one["uid"] in hit for one in mine if one["zone"] == zone)]
     survivors = {zone: sum(one["uid"] not in hit and bool(one.get("ready")) for one in mine if one["zone"] == zone) for zone in zones}
     return {"of": of, "zones_lost": lost, "survivors": {zone: number for zone, number in survivors.items() if number}}
-
-
-def _refuse_never(row: dict[str, Any], environment: Environment) -> None:
-    never = set((environment.never or {}).get("names") or [])
-    hit = sorted(target["name"] for target in row["targets"] if target["name"] in never)
-    if hit:
-        raise Refused("CAPS_EXCEEDED", f"{row['activity']}: environment {environment.name} says never to touch {', '.join(hit)}; nothing was touched")

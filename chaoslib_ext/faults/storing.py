@@ -23,7 +23,7 @@ Roster = tuple[str, dict[str, Any]]  # its path, and what is in it
 def zone_targets(roster: Roster, zone: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The replication link and the node of a zone, each as a list; both empty where nothing of a store is up there."""
     store = roster[1].get("store") or {}
-    nodes = [_node(roster, node, f"/node/{node['name']}") for node in _up(store) if node["zone"] == zone]
+    nodes = [node_target(roster, node, f"/node/{node['name']}") for node in nodes_up(store) if node["zone"] == zone]
     return [_link(roster, node["zone"], None) for node in nodes], nodes
 
 
@@ -36,7 +36,7 @@ def zone_extent(rosters: Iterable[Roster], targets: Sequence[dict[str, Any]]) ->
 
 def lose_primary(name: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster]) -> dict[str, Any]:
     """The plan row of `lose_primary`. Raises UsageError for a wrong call, Refused (PREFLIGHT_FAILED) where nobody could take over."""
-    roster, store = _store(name, environment, rosters)
+    roster, store = store_of(name, environment, rosters)
     if arguments["store"] != SERVICE:
         raise UsageError(f"{name}: store {arguments['store']!r} matches nothing (there are: {SERVICE}); nothing was touched")
     how = str(arguments["how"])
@@ -45,14 +45,14 @@ def lose_primary(name: str, arguments: dict[str, Any], environment: Environment,
     if bool(arguments["duration"]) != (how == "freeze"):
         wrong = 'duration is missing, like "40s"' if how == "freeze" else f'duration: how "{how}" is not taken back; leave it out, or use how "freeze"'
         raise UsageError(f"{name}: lose_primary: {wrong}")
-    primary = next((node for node in _up(store) if node["role"] == "primary"), None)
-    others = [node for node in _up(store) if node["role"] == "standby"]
+    primary = next((node for node in nodes_up(store) if node["role"] == "primary"), None)
+    others = [node for node in nodes_up(store) if node["role"] == "standby"]
     if primary is None or not others:
         what = "no primary" if primary is None else "no standby that could take over"
         raise Refused("PREFLIGHT_FAILED", f"{name}: the store has {what}; nothing was touched")
     held = how == "freeze"
-    duration_s = _seconds(name, "lose_primary", "duration", arguments["duration"]) if held else None
-    target = _node(roster, primary, f"/node/{primary['name']}" if held else "/primary")
+    duration_s = seconds(name, "lose_primary", "duration", arguments["duration"]) if held else None
+    target = node_target(roster, primary, f"/node/{primary['name']}" if held else "/primary")
     target["data"]["primary"] = True
     about = {"how": how, "kind": "held" if held else "instant", "duration_s": duration_s, "reversible": held, "service": SERVICE, "zone": primary["zone"]}
     of, survivors = {SERVICE: {"total": len(store["nodes"]), "hit": 1}}, {node["zone"]: 1 for node in others}
@@ -66,20 +66,20 @@ def cut_replication(name: str, arguments: dict[str, Any], environment: Environme
 
 def delay_replication(name: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster]) -> dict[str, Any]:
     """The plan row of `delay_replication`. Raises UsageError for a wrong call, and for a zone without a standby."""
-    delay_s = _seconds(name, "delay_replication", "delay", arguments["delay"])
+    delay_s = seconds(name, "delay_replication", "delay", arguments["delay"])
     return _replication(name, "delay_replication", arguments, environment, rosters, delay_s)
 
 
 def _replication(name: str, func: str, arguments: dict[str, Any], environment: Environment, rosters: Sequence[Roster], delay_s: float | None) -> dict[str, Any]:
-    roster, store = _store(name, environment, rosters)
+    roster, store = store_of(name, environment, rosters)
     zone = environment.zones.get(str(arguments["zone"]), str(arguments["zone"]))
-    standbys = sorted(node["zone"] for node in _up(store) if node["role"] == "standby")
+    standbys = sorted(node["zone"] for node in nodes_up(store) if node["role"] == "standby")
     if zone not in standbys:
         raise UsageError(f"{name}: {func}: zone {zone!r} has no standby (there are standbys in: {', '.join(standbys) or 'none'}); nothing was touched")
     base_ms = float(store["links"][zone].get("base_ms", 0.0))
     if delay_s is not None and not _DELAY_S[0] <= delay_s <= _DELAY_S[1]:
         raise UsageError(f"{name}: {func}: delay: got {arguments['delay']!r}, expected 20ms to 60s")
-    duration_s = _seconds(name, func, "duration", arguments["duration"])
+    duration_s = seconds(name, func, "duration", arguments["duration"])
     about = {"how": "cut" if delay_s is None else "slow", "kind": "held", "duration_s": duration_s, "reversible": True, "service": SERVICE, "zone": zone}
     target = _link(roster, zone, None if delay_s is None else delay_s * 1000.0)
     path = f"/link/{zone}"
@@ -89,17 +89,19 @@ def _replication(name: str, func: str, arguments: dict[str, Any], environment: E
     return {**about, "targets": [{**target, "probe": {"host": host, "port": port, "path": path}}], "of": {}, "zones_lost": [], "survivors": {}}
 
 
-def _seconds(name: str, func: str, what: str, value: Any) -> float:
+def seconds(name: str, func: str, what: str, value: Any) -> float:
+    """An argument that is a duration, in seconds. Raises UsageError when it is none, or not more than 0."""
     try:
-        seconds = parse_duration(value)
+        found_s = parse_duration(value)
     except ValueError as error:
         raise UsageError(f"{name}: {func}: {what}: {error}") from error
-    if seconds <= 0:
+    if found_s <= 0:
         raise UsageError(f"{name}: {func}: {what}: got {value!r}, expected more than 0s")
-    return seconds
+    return found_s
 
 
-def _store(name: str, environment: Environment, rosters: Sequence[Roster]) -> tuple[Roster, dict[str, Any]]:
+def store_of(name: str, environment: Environment, rosters: Sequence[Roster]) -> tuple[Roster, dict[str, Any]]:
+    """The only store of an environment, with its roster. Raises UsageError when there is none, or more than one."""
     found = [(roster, roster[1]["store"]) for roster in rosters if roster[1].get("store")]
     if len(found) != 1:
         there = f"{len(found)} stores" if found else "no store"
@@ -107,11 +109,13 @@ def _store(name: str, environment: Environment, rosters: Sequence[Roster]) -> tu
     return found[0]
 
 
-def _up(store: dict[str, Any]) -> list[dict[str, Any]]:
+def nodes_up(store: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of a store that are a primary or a standby."""
     return [node for node in store.get("nodes", []) if node["role"] in ("primary", "standby") and node.get("pid")]
 
 
-def _node(roster: Roster, node: dict[str, Any], path: str) -> dict[str, Any]:
+def node_target(roster: Roster, node: dict[str, Any], path: str) -> dict[str, Any]:
+    """A node as the target of a plan row, looked at under a path of the store's health service."""
     store = roster[1]["store"]
     host, port = store["health"]["address"]
     more = {"control": store["links"][node["zone"]]["control"], "folder": node["folder"], "controller": store["controller"]["control"]}

@@ -17,6 +17,8 @@ MANAGED: dict[str, str] = {
     "abort_traffic": "held",
     "cut_replication": "held",
     "delay_replication": "held",
+    "fill_disk": "held",
+    "slow_disk": "held",
     "lose_primary": "instant",
 }
 MANAGED_MODULES = ("chaoslib_ext.faults", "chaoslib_ext.faults.actions")

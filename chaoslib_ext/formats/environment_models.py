@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,19 +11,15 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from chaoslib_ext.environment import NAME, Environment, Retry, Service
-from chaoslib_ext.formats.model_fields import NotBuilt, NotBuiltUnlessEmpty, PositiveDuration, Ratio, StrictModel
+from chaoslib_ext.formats.model_fields import NotBuilt, PositiveDuration, Ratio, StrictModel
 from chaoslib_ext.formats.quantities import shown
+
+_LABEL = re.compile(r"[A-Za-z0-9./_-]{1,253}(=[A-Za-z0-9._-]{0,63})?")
 
 
 def _name(value: object) -> object:
     if isinstance(value, str) and not NAME.fullmatch(value):
         raise ValueError(f"got {shown(value)}, expected a name of lower-case letters, digits and hyphens")
-    return value
-
-
-def _local(value: object) -> object:
-    if value in ("staging", "production"):
-        raise ValueError(f"class {value} is not built yet; only local environments are")
     return value
 
 
@@ -62,6 +59,16 @@ def _host(value: str) -> str:
     return value
 
 
+def _bare(host: str) -> str:
+    return (urlsplit("//" + host).hostname or "").lower()
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError(f"got {shown(value)}, expected a label like tier or tier=gold")
+    return value
+
+
 def _values(value: dict[str, Any]) -> dict[str, Any]:
     for name, one in value.items():
         if not isinstance(one, str | int | float | bool | None):
@@ -87,6 +94,7 @@ class ServiceModel(StrictModel):
 class CapsModel(StrictModel):
     zones: Annotated[int, Field(ge=0, lt=10**12)] | None = None
     per_owner: Ratio | None = None
+    per_zone: Ratio | None = None
     writes: Annotated[int, Field(ge=0, lt=10**12)] | None = None
 
 
@@ -95,6 +103,24 @@ class LockModel(StrictModel):
     lease: NotBuilt = None
     ssm: NotBuilt = None
     dynamodb: NotBuilt = None
+
+
+class AllowModel(StrictModel):
+    """What alone may be touched; a list that is not given allows all."""
+
+    services: list[Name] | None = None
+    zones: list[Name] | None = None
+    hosts: list[Annotated[str, AfterValidator(_host)]] | None = None
+    contexts: NotBuilt = None
+    namespaces: NotBuilt = None
+    accounts: NotBuilt = None
+
+
+class NeverModel(StrictModel):
+    """What is never touched: names of targets or services, and labels, as `key` or `key=value`."""
+
+    names: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+    labels: list[Annotated[str, AfterValidator(_label)]] = Field(default_factory=list)
 
 
 class LoadModel(StrictModel):
@@ -121,14 +147,14 @@ class EnvironmentModel(StrictModel):
     apiVersion: Literal["chaosx/v1"]
     kind: Literal["Environment"]
     name: Name
-    class_: Annotated[Literal["local"], BeforeValidator(_local), Field(alias="class")]
-    identity: dict[str, str] = Field(default_factory=dict)
+    class_: Annotated[Literal["local", "staging", "production"], Field(alias="class")]
+    identity: Annotated[dict[str, str], Field(default_factory=dict, validate_default=True)]
     credentials: NotBuilt = None
     services: dict[Name, ServiceModel] = Field(default_factory=dict)
     zones: dict[Name, str] = Field(default_factory=dict)
     hosts: Annotated[list[Annotated[str, AfterValidator(_host)]], Field(default_factory=list, validate_default=True)]
-    allow: NotBuiltUnlessEmpty = None
-    never: NotBuiltUnlessEmpty = None
+    allow: AllowModel | None = None
+    never: NeverModel | None = None
     caps: CapsModel = Field(default_factory=CapsModel)
     lock: LockModel = Field(default_factory=LockModel)
     fuse: Literal["required"] | None = None
@@ -137,6 +163,26 @@ class EnvironmentModel(StrictModel):
     retry: RetryModel = Field(default_factory=RetryModel)
     others: NotBuilt = None
     values: Annotated[dict[str, Any], AfterValidator(_values)] = Field(default_factory=dict)
+
+    @field_validator("identity", mode="after")
+    @classmethod
+    def _known(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if not value and info.data.get("class_") in ("staging", "production"):
+            raise ValueError(f"is empty; a {info.data['class_']} environment says which target it is, so that no other is ever touched")
+        return value
+
+    @field_validator("allow")
+    @classmethod
+    def _within(cls, value: AllowModel | None, info: ValidationInfo) -> AllowModel | None:
+        known = info.data.get("services") or {}
+        if value is None:
+            return value
+        if strange := [name for name in value.services or [] if name not in known]:
+            raise ValueError(f"services: {strange[0]} is none of `services` (there are: {', '.join(known) or 'none'})")
+        allowed = {host.lower() for host in value.hosts or []}
+        if value.hosts is not None and (beyond := [host for host in info.data.get("hosts") or [] if not {host.lower(), _bare(host)} & allowed]):
+            raise ValueError(f"hosts: {beyond[0]}, one of `hosts`, which load may reach, is missing; add it, or take it out of `hosts`")
+        return value
 
     @field_validator("services")
     @classmethod
@@ -176,6 +222,8 @@ class EnvironmentModel(StrictModel):
             services=services,
             zones=self.zones,
             hosts=self.hosts,
+            allow=self.allow.model_dump(exclude_none=True) if self.allow else {},
+            never={name: value for name, value in self.never.model_dump().items() if value} if self.never else {},
             caps=self.caps.model_dump(exclude_none=True),
             lock=lock,
             fuse=self.fuse,

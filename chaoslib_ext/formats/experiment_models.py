@@ -82,6 +82,7 @@ class RpoModel(StrictModel):
 class FaultCapsModel(StrictModel):
     zones: Annotated[int, Field(ge=0, lt=10**12)] | None = None
     per_owner: Ratio | None = None
+    per_zone: Ratio | None = None
 
 
 class FaultModel(StrictModel):

@@ -26,12 +26,6 @@ def _not_built(value: object, info: ValidationInfo) -> object:
     return value
 
 
-def _not_built_unless_empty(value: object, info: ValidationInfo) -> object:
-    if value not in (None, {}, []):
-        raise ValueError(f"`{str(info.field_name).rstrip('_')}` is not built yet; remove it")
-    return value
-
-
 def _duration(value: object) -> float:
     try:
         return parse_duration(value)  # type: ignore[arg-type]  # it refuses what is not a text
@@ -63,6 +57,3 @@ Ratio = Annotated[float, BeforeValidator(parse_ratio), _RATIO_SCHEMA]
 TargetRatio = Annotated[float, BeforeValidator(parse_ratio), AfterValidator(_inside), _RATIO_SCHEMA]
 Rate = Annotated[float, BeforeValidator(parse_rate), _RATE_SCHEMA]
 NotBuilt = Annotated[Any, BeforeValidator(_not_built), WithJsonSchema({"type": "null", "description": "Read, but not built yet: refused unless null."})]
-NotBuiltUnlessEmpty = Annotated[
-    Any, BeforeValidator(_not_built_unless_empty), WithJsonSchema({"enum": [None, {}, []], "description": "Read, but not built yet: refused unless empty."})
-]

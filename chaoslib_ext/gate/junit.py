@@ -17,6 +17,7 @@ from chaoslib_ext.report.moments import utc
 from chaoslib_ext.report.reading import read
 from chaoslib_ext.report.sentences import sentence
 from chaoslib_ext.report.words import clean
+from chaoslib_ext.seal import write_whole
 
 FILE = "junit.xml"
 _TYPES = {
@@ -32,7 +33,7 @@ _TYPES = {
 def write(run_dir: Path) -> Path:
     """Writes `junit.xml` into a judged run directory and returns its path. Raises UsageError when it holds no result."""
     path = run_dir / FILE
-    path.write_text(junit_xml(read(run_dir)), encoding="utf-8", newline="\n")
+    write_whole(path, junit_xml(read(run_dir)).encode())
     return path
 
 

@@ -14,6 +14,7 @@ from chaoslib_ext.report.reading import read
 from chaoslib_ext.report.sentences import sentence
 from chaoslib_ext.report.signs import MARKS
 from chaoslib_ext.report.words import at, clean, whole
+from chaoslib_ext.seal import write_whole
 
 SUMMARY, METRICS = "summary.md", "metrics.txt"
 _MOST_BYTES = 60_000  # GitHub drops a summary over 1 MiB whole, and a comment over 64 KiB
@@ -27,7 +28,7 @@ def write(run_dir: Path) -> list[Path]:
     facts = read(run_dir)
     made = {SUMMARY: summary_markdown(facts), METRICS: metrics_text(facts)}
     for name, text in made.items():
-        (run_dir / name).write_text(text, encoding="utf-8", newline="\n")
+        write_whole(run_dir / name, text.encode())
     return [run_dir / name for name in made]
 
 

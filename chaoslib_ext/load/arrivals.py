@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,8 +59,16 @@ class Limits:
 class Arrivals:
     """Runs arrivals, each in a greenlet of its own, and keeps those in flight."""
 
-    def __init__(self, spec: LoadSpec, door: Door, recorder: Recorder, given: Given = NOTHING_GIVEN, writes: WriteLog | None = None) -> None:
-        self._writes = writes
+    def __init__(
+        self,
+        spec: LoadSpec,
+        door: Door,
+        recorder: Recorder,
+        given: Given = NOTHING_GIVEN,
+        writes: WriteLog | None = None,
+        on_capped: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._writes, self._on_capped = writes, on_capped
         self._given = given
         self.in_flight: dict[int, Flight] = {}
         self._spec, self._door, self._recorder = spec, door, recorder
@@ -119,7 +128,12 @@ class Arrivals:
 
     def _step(self, flight: Flight, plan: StepPlan, session: Any, values: dict[str, str]) -> Exchange:
         if self._writes is not None and plan.step.write is not None:
-            values[WRITE_ID] = self._writes.next_id()
+            id_ = self._writes.next_id()
+            if id_ is None:
+                self._on_capped()
+                flight.step = None  # never sent: no row of its own
+                return Exchange(Outcome.NOT_SENT, "", monotonic_ns())
+            values[WRITE_ID] = id_
         try:
             request = plan.request(values)
         except Unusable as unusable:

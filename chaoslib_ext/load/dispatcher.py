@@ -41,7 +41,8 @@ class OpenLoad:
         self.door = Door(spec.base_url, spec.hosts.allow_address, spec.zone_header)
         self.recorder = Recorder(spec.out_dir, spec.t0_ns, spec.slis, "journey", first_meta(spec, "open", versions()))
         self.writes = write_log(spec, profile)
-        self.arrivals = Arrivals(spec, self.door, self.recorder, people, self.writes)
+        self.arrivals = Arrivals(spec, self.door, self.recorder, people, self.writes, self._capped)
+        self._most_writes, self._said_capped = spec.max_writes, False
         self.longest_s = max(plan.timeout_s for plan in self._chooser.journeys)
         peak = profile.schedule(spec.seed).peak_rate()
         self.cap = min(in_flight_cap(peak, self.longest_s, spec.max_in_flight), _open_files() - _SPARE_FILES)
@@ -88,6 +89,12 @@ class OpenLoad:
             return
         recorder.released(intended_ns)
         self.arrivals.release(number, journey, intended_ns, drawn)
+
+    def _capped(self) -> None:
+        """Says once that the run may write no more: the supervisor ends it."""
+        if not self._said_capped:
+            self._said_capped = True
+            self._control.say("capped", writes=self._most_writes)
 
     def complete(self, end_ns: int) -> bool:
         """Whether every arrival intended before `end_ns` was dispatched."""

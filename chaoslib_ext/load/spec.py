@@ -49,7 +49,8 @@ class Hosts:
 class LoadSpec:
     """
     One load child's orders. `t0_ns` is the run's zero in CLOCK_MONOTONIC; `profile` the JSON of a LoadProfile.
-    `run` is the run's id, with which write ids begin; only a profile that has ledgers needs it.
+    `run` is the run's id, with which write ids begin; only a profile that has ledgers needs it. `max_writes` is how many of
+    them there may be; None: any number.
 
     `base_url` has no trailing slash and its host is one of `hosts`.
     """
@@ -65,6 +66,7 @@ class LoadSpec:
     zone_header: str
     parent_pid: int | None
     run: str = ""
+    max_writes: int | None = None
 
 
 def read_spec(path: Path) -> LoadSpec:
@@ -83,6 +85,7 @@ def read_spec(path: Path) -> LoadSpec:
             zone_header=str(data.get("zone_header", "X-Zone")),
             parent_pid=data.get("parent_pid"),
             run=str(data.get("run") or ""),
+            max_writes=None if data.get("max_writes") is None else int(data["max_writes"]),
         )
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: got a load spec that cannot be read ({error}), expected the supervisor's JSON object") from error

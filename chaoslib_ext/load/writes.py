@@ -40,9 +40,12 @@ class WriteLog:
         self._ledgers, self._t0_ns = ledgers, spec.t0_ns
         self._run, self._worker = spec.run, spec.out_dir.name.removeprefix("w")
         self._given_out = self._attempted = self._ok = self._fail = 0
+        self._most = spec.max_writes
 
-    def next_id(self) -> str:
-        """An id that no other write of this run has, nor ever gets."""
+    def next_id(self) -> str | None:
+        """An id that no other write of this run has, nor ever gets; None when the run may make no more."""
+        if self._most is not None and self._given_out >= self._most:
+            return None
         self._given_out += 1
         return write_id(self._run, self._worker, self._given_out)
 

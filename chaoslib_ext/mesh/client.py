@@ -47,7 +47,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def ask_admin(admin: str, path: str, timeout_s: float = CALL_S, method: str = "GET") -> bytes:
-    """The body of an answer of Envoy's admin socket. Raises OSError when it does not answer, or not with 200."""
+    """The body of an answer of Envoy's admin socket. Raises OSError when it does not answer, or not with 200 (PermissionError: 401, 403)."""
     connection = _UnixConnection(admin, timeout=timeout_s)
     try:
         connection.request(method, path, headers={"Host": "admin"})
@@ -57,6 +57,8 @@ def ask_admin(admin: str, path: str, timeout_s: float = CALL_S, method: str = "G
         raise OSError(f"{admin}: {error!r}") from error
     finally:
         connection.close()
+    if answer.status in (401, 403):
+        raise PermissionError(f"{admin}: {path} answered {answer.status}")
     if answer.status != 200:
         raise OSError(f"{admin}: {path} answered {answer.status}")
     return body
@@ -101,8 +103,8 @@ def running(envoy: Envoy, table: str) -> Running:
 
 def read(envoy: Envoy) -> Document:
     """The file of routes. Raises OSError when it cannot be read and FaultFailed when it is no JSON file of one route table."""
-    text = Path(envoy.config).read_text(encoding="utf-8")
     try:
+        text = Path(envoy.config).read_text(encoding="utf-8")
         document = json.loads(text)
         table_of(document)
     except ValueError as error:
@@ -115,19 +117,37 @@ def edit(envoy: Envoy, change: Callable[[Document], Document | None]) -> tuple[D
     Replaces the file by what `change` makes of it, and returns what is in the file now and whether it was replaced.
 
     Where `change` gives None, nothing is written. Raises FaultFailed when the file is no route table or `change` refuses
-    (ValueError), TimeoutError when somebody else holds its lock for 2 s, else OSError; in all cases nothing was written.
+    (ValueError), TimeoutError when somebody else holds its lock, or goes on changing it without, for 2 s, else OSError; in
+    all cases nothing was written. Whoever takes the lock too is never overwritten; whoever does not, only when their write
+    falls into the microseconds between the last look at the file and its replacement.
     """
-    path = Path(envoy.config)
-    with _locked(path):
-        document = read(envoy)
-        try:
-            changed = change(document)
-        except ValueError as error:
-            raise FaultFailed(f"{envoy.config}: {error}") from error
-        if changed is None:
-            return document, False
-        _replace(path, changed)
-        return changed, True
+    path, deadline_s = Path(envoy.config), time.monotonic() + LOCK_S
+    while True:
+        with _locked(path):
+            _sweep(path)
+            before = _version(path)
+            document = read(envoy)
+            try:
+                changed = change(document)
+            except ValueError as error:
+                raise FaultFailed(f"{envoy.config}: {error}") from error
+            if changed is None:
+                return document, False
+            if _replace(path, changed, before):
+                return changed, True
+        if time.monotonic() >= deadline_s:
+            raise TimeoutError(f"{path}: somebody has gone on changing it without its lock for {LOCK_S:g} s")
+
+
+def _version(path: Path) -> tuple[int, int, int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _sweep(path: Path) -> None:
+    """Removes what a writer that was killed has left: whoever has the lock is the only writer."""
+    for stale in path.parent.glob(f".{path.name}.chaosx-*"):
+        stale.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -155,7 +175,8 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-def _replace(path: Path, document: Document) -> None:
+def _replace(path: Path, document: Document, before: tuple[int, int, int, int]) -> bool:
+    """Replaces the file, if it is still the one that was read; whether it did."""
     fresh = path.with_name(f".{path.name}.chaosx-{os.getpid()}")
     mode = path.stat().st_mode & 0o777
     try:
@@ -165,7 +186,11 @@ def _replace(path: Path, document: Document) -> None:
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
+        if _version(path) != before:
+            fresh.unlink()
+            return False
         fresh.replace(path)
+        return True
     except BaseException:
         fresh.unlink(missing_ok=True)
         raise
@@ -192,7 +217,11 @@ def acknowledged(envoy: Envoy, document: Document, rejected_before: int) -> bool
 
 def owners_in_force(envoy: Envoy) -> set[str]:
     """Whose faults, by our kind of mark, the Envoy has in the routes that it uses now. Raises OSError when it does not answer."""
-    dump = json.loads(ask_admin(envoy.admin, "/config_dump?resource=dynamic_route_configs"))
+    text = ask_admin(envoy.admin, "/config_dump?resource=dynamic_route_configs")
+    try:
+        dump = json.loads(text)
+    except ValueError as error:
+        raise OSError(f"{envoy.admin}: its answer is no JSON: {error}") from error
     tables = [one.get("route_config") or {} for one in dump.get("configs") or []]
     routes = [route for table in tables for host in table.get("virtual_hosts") or [] for route in host.get("routes") or []]
     return {owner for route in routes if (owner := owner_of(route)) is not None}

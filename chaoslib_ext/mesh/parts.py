@@ -85,8 +85,13 @@ def inject(envoy: Envoy, routes: Sequence[str], owner: str, what: dict[str, Any]
         document, _ = client.edit(envoy, lambda found: with_fault(found, routes, owner, what))
     except OSError as error:
         raise FaultFailed(f"{envoy.config}: {error}; nothing was injected") from error
-    if not client.acknowledged(envoy, document, rejected):
-        _put_back(envoy, owner)
+    try:
+        taken = client.acknowledged(envoy, document, rejected)
+        if not taken:
+            _put_back(envoy, owner)
+    except FaultFailed as error:  # the fault is in the file: nothing that is said now is a refusal
+        raise OSError(str(error)) from error
+    if not taken:
         raise FaultFailed(f"{envoy.admin}: this Envoy rejected the routes with the fault and keeps the old ones; the fault was taken out of the file again")
 
 

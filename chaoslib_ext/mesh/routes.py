@@ -8,6 +8,8 @@ the table is somebody else's and stays as it is. Nothing here opens a file.
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import math
 import re
 import secrets
@@ -140,7 +142,7 @@ def with_fault(document: Document, chosen: Sequence[str], owner: str, what: dict
             ours = [key for key in ("typed_per_filter_config", "metadata") if key not in route]
             metadata = route.setdefault("metadata", {})
             ours += ["filter_metadata"] if "filter_metadata" not in metadata else []
-            metadata.setdefault("filter_metadata", {})[MARK] = {"owner": owner, "made": ours}
+            metadata.setdefault("filter_metadata", {})[MARK] = {"owner": owner, "made": ours, "stanza": _digest(what)}
             route.setdefault("typed_per_filter_config", {})[FAULT] = what
     made["version_info"] = next_version(document)
     return made
@@ -159,16 +161,25 @@ def without_fault(document: Document, owner: str) -> Document | None:
 
 
 def _strip(route: dict[str, Any]) -> None:
-    """Takes our stanza and our mark out of a route, and what we had to make to put them in, if nothing else is in there now."""
+    """
+    Takes our stanza and our mark out of a route, and what we had to make to put them in, if nothing else is in there now.
+
+    A stanza that is not the one we wrote any more is somebody else's, and stays.
+    """
     mark = route["metadata"]["filter_metadata"].pop(MARK)
     configured = route.get("typed_per_filter_config") or {}
-    configured.pop(FAULT, None)
+    if FAULT in configured and mark.get("stanza") in (None, _digest(configured[FAULT])):
+        del configured[FAULT]
     ours = mark.get("made") or []
     if "filter_metadata" in ours and not route["metadata"]["filter_metadata"]:
         del route["metadata"]["filter_metadata"]
     for key in ("metadata", "typed_per_filter_config"):
         if key in ours and route.get(key) == {}:
             del route[key]
+
+
+def _digest(what: Any) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def next_version(document: Document) -> str:

@@ -24,10 +24,13 @@ def strip_fault(entry: Entry) -> Step:
         document, _ = client.edit(envoy, lambda found: without_fault(found, owner))
         if not _in_use(envoy, document) and owner in client.owners_in_force(envoy):
             return Step("RETRY", "taken out of the file, but this Envoy does not use the file as it is now")
+        document = client.read(envoy)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         return _ended(entry, error)
     except FaultFailed as error:
         return Step("RETRY", str(error))  # the file is unreadable: whether our part is in it cannot be told
+    if without_fault(document, owner) is not None:
+        return Step("RETRY", "somebody has put it back into the file meanwhile")
     others = faults_there(document, entry.ours["routes"])
     return Step("CONFLICT", f"a fault of {', '.join(others)} is there now") if others else Step("UNDONE")
 

@@ -70,15 +70,16 @@ class Prober:
 
     def _catch_up(self) -> bool:
         """Reads spec.json and the ledger again when they have changed; True when they had."""
-        paths = (self.folder / state.SPEC, self.ledger.path)
-        version = tuple((found.st_size, found.st_mtime_ns, found.st_ino) if (found := _stat(path)) else None for path in paths)
-        if version == self._seen:
-            return False
+        spec = self.folder / state.SPEC
         try:
-            rows = state.read_json(paths[0]).get("plan", {}).get("resolved", [])
-            frames = list(self.ledger.read().frames)
+            contents = self.ledger.read()
         except LedgerCorrupt:
             return False  # the healer says so; no effect can be recorded any more
+        version = ((found.st_size, found.st_mtime_ns, found.st_ino) if (found := _stat(spec)) else None, contents.end)
+        if version == self._seen:
+            return False
+        rows = state.read_json(spec).get("plan", {}).get("resolved", [])
+        frames = list(contents.frames)
         self._seen = version
         for row in rows:
             if row["activity"] not in self.watches:
@@ -205,6 +206,7 @@ _PROOF = {
     "crash": "closed and unanswered",
     "kill": "closed, or answered by another incarnation",
     "delay": "answered late",
+    "full": "answered that its disk is full, or ended",
     "abort": "answered by the proxy itself",
 }
 

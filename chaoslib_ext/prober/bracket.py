@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LEAST_USUAL_NS = 2_000_000
+FULL = 507  # HTTP: Insufficient Storage
 CONFIRM = 2  # one look may be lost by chance; chosen by feel
 TRAFFIC = ("delay", "abort")  # rules of faults that hit a share of the requests
 CHANCE = 1e-6  # of a wrong word on a share of the requests, by bad luck of the draws
@@ -45,6 +46,7 @@ class Aim:
     Rules: `silence` (cut off or frozen) and `crash` (killed and kept down) mean that nobody answers; `kill` means
     that nobody answers or that another incarnation does. `usual_ns` is as `usual_ns()` gives it. `delay` and `abort`
     mean that a `share` of the requests through a proxy is held back for `delay_ns`, or answered by it with `status`.
+    `full` means that a node answers that its disk is full, or answers no more; silence says nothing about its disk.
     """
 
     rule: str
@@ -65,6 +67,8 @@ class Aim:
             return look.ending == "answered" and look.done_ns - look.sent_ns >= self.slow_ns
         if self.rule == "abort":
             return look.ending == "answered" and not look.incarnation and look.status == self.status
+        if self.rule == "full":
+            return look.ending == "closed" or (look.ending == "answered" and look.status == FULL)
         return look.ending != "answered" or (self.rule == "kill" and look.incarnation != self.uid)
 
     def returned(self, look: Look) -> bool:
@@ -72,7 +76,7 @@ class Aim:
         if self.rule in TRAFFIC:
             return look.ending == "answered" and bool(look.incarnation) and not self.holds(look)
         well = look.ending == "answered" and look.status < 400
-        return well and (self.rule == "silence" or look.incarnation != self.uid)
+        return well and (self.rule in ("silence", "full") or look.incarnation != self.uid)
 
 
 @dataclass(frozen=True, slots=True)

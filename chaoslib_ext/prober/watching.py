@@ -137,12 +137,13 @@ class Watch:
 
 
 _FIRST = {"INTENT": ("INTENT",), "APPLIED": ("APPLIED", "AMBIG"), "UNDO_TRY": ("UNDO_TRY",)}
-_RULES = {"crash": "crash", "kill": "kill", "switchover": "kill", "delay": "delay", "abort": "abort"}
+_RULES = {"crash": "crash", "kill": "kill", "switchover": "kill", "delay": "delay", "abort": "abort", "sluggish": "delay", "full": "full"}
+DISK_PAUSE_NS = 100_000_000  # between two looks at a disk: each makes the node log in and write
 
 
 def watch_of(row: dict[str, Any], views: dict[str, View]) -> Watch:
     """The watch of a plan row; `views` holds one for each target that can be looked at, and is added to."""
-    rule, traffic = _RULES.get(row["how"], "silence"), row.get("traffic") or {}
+    rule, traffic = _RULES.get(row["how"], "silence"), row.get("traffic") or row.get("disk") or {}
     share, delay_ns = float(traffic.get("share", 1.0)), round(float(traffic.get("delay_s", 0.0)) * NS)
     mine = []
     for target in row["targets"]:
@@ -152,6 +153,8 @@ def watch_of(row: dict[str, Any], views: dict[str, View]) -> Watch:
             if rule in TRAFFIC:  # one Envoy may have several faults, each on another route and looked at by itself
                 view.key, view.through = f"{target['uid']} {row['activity']}", True
                 view.limit_ns, view.pause_ns = NS + delay_ns * 5 // 4, round(share * delay_ns / IN_FLIGHT)
+            if row["how"] in ("sluggish", "full"):  # commits wait for each other, and a node may have more than one fault
+                view.key, view.limit_ns, view.pause_ns = f"{target['uid']} {row['activity']}", NS + 5 * delay_ns, DISK_PAUSE_NS
             mine.append(views.setdefault(view.key, view))
     duration_ns = round(float(row.get("duration_s") or 0) * NS)
     held = row["kind"] == "held"

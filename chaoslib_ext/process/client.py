@@ -20,6 +20,7 @@ from typing import Any
 from chaoslib_ext.clock import boot_id
 from chaoslib_ext.errors import FaultFailed
 
+NOT_DONE = (FileNotFoundError, ConnectionRefusedError, BlockingIOError, PermissionError)  # of the OSErrors of `control`
 MAX_ANSWER = 1 << 20  # bytes; an answer of a control socket is a small status
 _SOCKET_PATH_LIMIT = 100  # sockaddr_un holds 108 bytes
 
@@ -107,8 +108,10 @@ def control(socket_path: str | os.PathLike[str], request: dict[str, Any], timeou
     One question to a control socket and its answer: a line of JSON each way, on a connection of its own.
 
     Raises FaultFailed when the other side *refused* (`{"error": …}`): nothing was changed. Raises OSError
-    when it was not reached or did not answer within `timeout_s` seconds: whether anything was changed is not
-    known, except for FileNotFoundError and ConnectionRefusedError, where nothing was sent.
+    when it was not reached, failed (`"code": "internal"`) or did not answer within `timeout_s` seconds: whether
+    anything was changed is not known, except for what is in NOT_DONE: FileNotFoundError and ConnectionRefusedError,
+    where nothing was sent, BlockingIOError (`"code": "busy"`, try again) and PermissionError (`"code": "denied"`,
+    trying again does not help).
     """
     deadline = time.monotonic() + timeout_s
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -151,8 +154,22 @@ def _answer(line: bytes, where: str) -> dict[str, Any]:
     if not isinstance(reply, dict):
         raise ConnectionError(f"{where}: got {line[:80]!r}, expected a JSON object")
     if reply.get("error"):
-        raise FaultFailed(f"{where}: refused: {reply['error']}")
+        raise _refusal(reply, where)
     return reply
+
+
+def _refusal(reply: dict[str, Any], where: str) -> Exception:
+    """What an error reply means; a code that is not known says nothing about whether it was done."""
+    code, text = reply.get("code", "declined"), f"{where}: refused: {reply['error']}"
+    match code:
+        case "declined":
+            return FaultFailed(text)
+        case "busy":
+            return BlockingIOError(f"{text} (busy)")
+        case "denied":
+            return PermissionError(f"{text} (not allowed)")
+        case _:
+            return ConnectionError(f"{where}: failed: {reply['error']} ({code}); whether it was done is not known")
 
 
 def read_roster(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -16,6 +16,15 @@ def die_when_parent_ends() -> None:
     Whoever calls it must then look whether the parent is still the one expected: it may have ended before. Raises
     OSError where the kernel refuses.
     """
+    _ask_kernel(int(signal.SIGKILL))
+
+
+def outlive_parent() -> None:
+    """Takes that back: this process lives on when its parent ends. Raises OSError where the kernel refuses."""
+    _ask_kernel(0)
+
+
+def _ask_kernel(signum: int) -> None:
     prctl = getattr(ctypes.CDLL(None, use_errno=True), "prctl", None)
-    if prctl is not None and prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+    if prctl is not None and prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()) + ": prctl(PR_SET_PDEATHSIG)")

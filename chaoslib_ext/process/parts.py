@@ -12,7 +12,7 @@ from typing import Any
 
 from chaoslib_ext.errors import FaultFailed
 from chaoslib_ext.ledger import Target
-from chaoslib_ext.process.client import control, parse_uid, process_state, read_roster, signal_uid, uid, uid_alive
+from chaoslib_ext.process.client import NOT_DONE, control, parse_uid, process_state, read_roster, signal_uid, uid, uid_alive
 
 CALL_S = 2.0  # one question to a control socket; on one machine it takes a millisecond
 
@@ -115,7 +115,7 @@ def _swallow(target: dict[str, Any], owner: str, marker: str) -> Part:
         status = ask(target, {"op": "status"})
         if status.get("owner") is not None or status.get("mode") != "pass":
             raise FaultFailed(f"{target['name']}: it is set to {status.get('mode')} by {status.get('owner') or 'nobody'} already; it was left as it is")
-        ask(target, {"op": "set", "mode": "swallow", "owner": owner})
+        ask(target, {"op": "set", "mode": "swallow", "owner": owner, **fence(target)})
 
     prior = {"mode": "pass", "owner": None}
     return Part("process.open_link", record(target), _ours(target, owner, marker), prior, "held", lambda: _check_link(target), swallow)
@@ -126,17 +126,29 @@ def _hold(target: dict[str, Any], owner: str, marker: str) -> Part:
         roster_of(target)
 
     def hold() -> None:
-        ask(target, {"op": "hold", "zone": target["zone"], "owner": owner})
+        ask(target, {"op": "hold", "zone": target["zone"], "owner": owner, **fence(target)})
 
     return Part("process.release_zone", record(target), _ours(target, owner, marker), {"held_by": None}, "held", check, hold)
 
 
+def fence(target: dict[str, Any]) -> dict[str, Any]:
+    """What a mutation of a target carries, so that it is refused once somebody else has the lock; an undo carries nothing."""
+    return {"fence": target["data"]["fence"]} if "fence" in target["data"] else {}
+
+
 def ask(target: dict[str, Any], request: dict[str, Any]) -> dict[str, Any]:
     """A control request to a planned target; FaultFailed where it was definitely not done, OSError where nobody knows."""
-    try:
-        reply = control(target["data"]["control"], request, CALL_S)
-    except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise changed(target, f"nobody answers there ({error})") from error
+    reply = told(target, target["data"]["control"], request)
     if reply.get("identity") != target["identity"]:
         raise changed(target, f"{reply.get('identity')} answers there now")
     return reply
+
+
+def told(target: dict[str, Any], socket_path: str, request: dict[str, Any]) -> dict[str, Any]:
+    """A control request about a planned target, to whoever it may be; FaultFailed and OSError as `ask`."""
+    try:
+        return control(socket_path, request, CALL_S)
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise changed(target, f"nobody answers there ({error})") from error
+    except NOT_DONE as error:
+        raise FaultFailed(f"{target['name']}: {error}; nothing was changed") from error

@@ -80,15 +80,29 @@ def remove_segment(folder: str) -> None:
     Postgres keeps a few bytes of it as a lock, names it in postmaster.pid, and a kill -9 leaves it until the next
     start in the same folder. Only one that this very postmaster made and nobody uses any more is removed.
     """
+    made = segment_of(folder)
+    if made is not None:
+        remove_unused(*made)
+
+
+def segment_of(folder: str) -> tuple[int, int] | None:
+    """The postmaster and the System V segment that it made, as postmaster.pid in a data folder names them; None when it does not."""
     try:
         lines = (Path(folder) / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-        pid, segment = lines[0].strip().lstrip("-"), lines[6].split()[1]  # a session of its own (`--single`) has a minus
+        return int(lines[0].strip().lstrip("-")), int(lines[6].split()[1])  # a session of its own (`--single`) has a minus
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def remove_unused(pid: int, segment: int) -> None:
+    """Removes a System V segment if that process made it and nobody uses it any more."""
+    try:
         table = [line.split() for line in Path("/proc/sysvipc/shm").read_text(encoding="utf-8").splitlines()[1:]]
-    except (OSError, IndexError):
+    except OSError:
         return
     # columns of /proc/sysvipc/shm: key shmid perms size cpid lpid nattch …
-    if any((row[1], row[4], row[6]) == (segment, pid, "0") for row in table):
-        ctypes.CDLL(None, use_errno=True).shmctl(int(segment), _IPC_RMID, None)
+    if any((row[1], row[4], row[6]) == (str(segment), str(pid), "0") for row in table):
+        ctypes.CDLL(None, use_errno=True).shmctl(segment, _IPC_RMID, None)
 
 
 def sweep(store: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import FaultFailed
+from chaoslib_ext.process import disk, tracer
 from chaoslib_ext.process.client import control, uid_alive
-from chaoslib_ext.process.parts import CALL_S, Part, ask, changed, record, roster_of
+from chaoslib_ext.process.parts import CALL_S, Part, ask, changed, fence, record, roster_of, told
 from chaoslib_ext.process.store import freeze_node, frozen, kill_node
 
 
@@ -14,6 +17,8 @@ def store_part(target: dict[str, Any], how: str, owner: str, marker: str) -> Par
     """The part for one target of a store, as `parts` makes them."""
     if target["kind"] == "store-link":
         return _take_link(target, owner, marker)
+    if how in ("full", "sluggish"):
+        return (_fill if how == "full" else _slow_down)(target, owner, marker)
     make = {"silent": _freeze, "freeze": _freeze, "switchover": _switch_over}.get(how, _kill)
     return make(target, marker)
 
@@ -41,7 +46,7 @@ def _take_link(target: dict[str, Any], owner: str, marker: str) -> Part:
         status = ask(target, {"op": "status"})
         if status.get("owner") is not None or status.get("mode") != "pass":
             raise FaultFailed(f"{target['name']}: it is set to {status.get('mode')} by {status.get('owner') or 'nobody'} already; it was left as it is")
-        ask(target, {"op": "set", **wanted, "owner": owner})
+        ask(target, {"op": "set", **wanted, "owner": owner, **fence(target)})
 
     ours = {"owner": owner, "zone": target["zone"], "control": target["data"]["control"], "keeper": target["data"]["keeper"], "marker": marker}
     prior = {"mode": "pass", "owner": None}
@@ -63,6 +68,27 @@ def _freeze(target: dict[str, Any], marker: str) -> Part:
     return Part("process.thaw_store", record(target), ours, {"stopped": False}, "held", lambda: _check_node(target), freeze)
 
 
+def _fill(target: dict[str, Any], owner: str, marker: str) -> Part:
+    name, data = f"ballast-{Path(marker).stem}", target["data"]
+    ours = {"owner": owner, "marker": marker, "disk": data["disk"], "file": name, "folder": data["folder"], "health": data["health"]}
+    ours |= {"node": target["name"], "controller": data["controller"], "keeper": data["keeper"]}
+    return Part("process.empty_disk", record(target), ours, {"file": None}, "held", lambda: _check_node(target), lambda: disk.fill(data["disk"], name, owner))
+
+
+def _slow_down(target: dict[str, Any], owner: str, marker: str) -> Part:
+    folder, data = target["data"]["folder"], target["data"]
+
+    def slow_down() -> None:
+        if theirs := tracer.followed(folder):
+            who = ", ".join(map(str, sorted(set(theirs.values()))))
+            raise FaultFailed(f"{target['name']}: somebody else follows processes of this node already (process {who}); it was left as it is")
+        until_ns = boot_ns() + round(data["limit_s"] * NS)
+        tracer.start({"owner": owner, "folder": folder, "delay_us": data["delay_us"], "until_ns": until_ns})
+
+    ours = {"owner": owner, "marker": marker, "folder": folder}
+    return Part("process.end_tracer", record(target), ours, {"traced": False}, "held", lambda: _check_node(target), slow_down)
+
+
 def _kill(target: dict[str, Any], _marker: str) -> Part:
     def kill() -> None:
         if not uid_alive(target["uid"]):
@@ -77,9 +103,7 @@ def _kill(target: dict[str, Any], _marker: str) -> Part:
 
 def _switch_over(target: dict[str, Any], _marker: str) -> Part:
     def switch_over() -> None:
-        try:
-            control(target["data"]["controller"], {"op": "switchover"}, CALL_S)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            raise changed(target, f"no failover controller answers ({error})") from error
+        until_ns = boot_ns() + round(CALL_S * NS)  # nothing to undo, so nobody fences it: it must not land later
+        told(target, target["data"]["controller"], {"op": "switchover", "until_ns": until_ns})
 
     return Part("process.switchover", record(target), {}, {}, "instant", lambda: _check_node(target), switch_over)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chaoslib_ext.seal import write_whole
+
 FILE = "report.html"
 
 
@@ -24,7 +26,5 @@ def write(run_dir: Path) -> Path:
     """Draws the page into `run_dir/report.html`, replacing one that is there, and returns its path."""
     html = render(run_dir)
     final = run_dir / FILE
-    partial = run_dir / f".{FILE}.new"
-    partial.write_text(html, encoding="utf-8", newline="\n")
-    partial.replace(final)  # a reader never sees half a page
+    write_whole(final, html.encode())  # a reader never sees half a page
     return final

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,20 @@ LAST_WORDS = 600
 
 
 class Child:
-    """A running child. It never raises because the other end is gone; `exit_code()` says that it is."""
+    """
+    A running child. It never raises because the other end is gone; `exit_code()` says that it is.
 
-    def __init__(self, name: str, argv: list[str], state_dir: Path, own_session: bool = False) -> None:
+    `without` names variables of our environment that it does not get: secrets that are not its business.
+    """
+
+    def __init__(self, name: str, argv: list[str], state_dir: Path, own_session: bool = False, without: Collection[str] = ()) -> None:
         self.name = name
         self.errors = state_dir / f"{name}.err"
-        environment = {**os.environ, "CHAOSX_RUN": str(state_dir), "PYTHONUNBUFFERED": "1"}
+        kept = {key: value for key, value in os.environ.items() if key not in without}
+        environment = {**kept, "CHAOSX_RUN": str(state_dir), "PYTHONUNBUFFERED": "1"}
         if own_session:
             environment["RUNNER_TRACKING_ID"] = ""  # CI runners hunt down what carries theirs
-        with self.errors.open("ab") as errors:
+        with os.fdopen(os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as errors:
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, start_new_session=own_session,
                                             process_group=None if own_session else 0, cwd="/" if own_session else None)  # fmt: skip
         assert self.process.stdout is not None

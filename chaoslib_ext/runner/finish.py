@@ -5,12 +5,11 @@ The end of a run: the load is let out, the evidence is sealed, the verdict is ju
 from __future__ import annotations
 
 import json
-import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chaoslib_ext import rundir, state, verdict
+from chaoslib_ext import accepted, ledger, locks, rundir, state, verdict
 from chaoslib_ext.clock import boot_id
 from chaoslib_ext.runner.orphan import seal_orphan
 from chaoslib_ext.runner.phases import End, phase
@@ -35,19 +34,20 @@ def finish(stage: Stage, prepared: Prepared, end: End) -> Finished:
     with phase(stage, "seal"):
         codes = _end_children(stage)
     read_back(stage, prepared, end)
-    _close(stage, clean)
+    clean = _close(stage, clean)
     header = {**prepared.header, "ended_ns": stage.clock.now_ns(), "clean": clean, "children": codes}
     header["end"] = {"how": end.how, "reason": end.reason, "detail": end.detail}
     header["clock"] = {**header["clock"], "drift_ms_end": round(stage.clock.wall_drift_ms(), 3), "boot_id_end": boot_id()}
-    if (stage.state_dir / state.LEDGER).exists():
-        shutil.copyfile(stage.state_dir / state.LEDGER, prepared.report_dir / state.LEDGER)
+    with suppress(OSError):  # a copy that is missing is told by the evidence
+        ledger.copy(stage.state_dir / state.LEDGER, prepared.report_dir / state.LEDGER)
     prepared.writer.seal(header)
     result = verdict.judge(rundir.read(prepared.report_dir))
     seal = rundir.seal_result(prepared.report_dir, result)
     if stage.seen.journal is not None:
         (prepared.report_dir / "journal.json").write_text(json.dumps(stage.seen.journal["journal"], indent=2), encoding="utf-8")
-    if prepared.lock_fd is not None:
-        os.close(prepared.lock_fd)
+    accepted.shown(header.get("accepted") or [], prepared.run_id)
+    if clean["state"] != "dirty":  # else it is given back by whoever recovers the run
+        locks.give_back(prepared.held)
     return Finished(prepared.report_dir, result, seal, end.detail)
 
 
@@ -58,7 +58,7 @@ def clean_state(stage: Stage, prepared: Prepared) -> dict[str, Any]:
         return {"state": "dirty", "proven_at_ns": None, "pending": [{"fault": "", "error": "the healer did not answer"}]}
     if answer.get("op") != "clean":
         return {"state": "dirty", "proven_at_ns": None, "pending": answer.get("pending", [])}
-    touched = (stage.state_dir / state.LEDGER).exists() and bool(prepared.course.faults) and (stage.state_dir / state.LEDGER).stat().st_size > 0
+    touched = bool(prepared.course.faults) and not ledger.untouched(stage.state_dir / state.LEDGER)
     return {"state": "clean" if touched else "nothing-injected", "proven_at_ns": stage.proven_at_ns, "pending": []}
 
 
@@ -83,18 +83,23 @@ def _end_children(stage: Stage) -> dict[str, int | None]:
     return codes
 
 
-def _close(stage: Stage, clean: dict[str, Any]) -> None:
-    """Lets the healer go when all is clean, and closes the run; a DIRTY run stays open."""
+def _close(stage: Stage, clean: dict[str, Any]) -> dict[str, Any]:
+    """Lets the healer go when all is clean, and closes the run; a DIRTY run stays open, and one that cannot be closed is DIRTY."""
     if clean["state"] == "dirty":
-        return
+        return clean
     healer = stage.children.get("healer")
     if healer is not None:
         healer.send({"op": "quit"})
         stage.pump(lambda: healer.exit_code() is not None, HEALER_OUT_S)
         stage.forget("healer")
         healer.close()
-    if not (stage.state_dir / state.CLOSED).exists():
-        state.close_run(stage.state_dir, "supervisor")
+    try:
+        if not (stage.state_dir / state.CLOSED).exists():
+            state.close_run(stage.state_dir, "supervisor")
+    except OSError as error:
+        why = f"the run cannot be closed ({error}); run: chaosx recover --run {stage.state_dir.name}"
+        return {"state": "dirty", "proven_at_ns": None, "pending": [{"fault": "", "error": why}]}
+    return clean
 
 
 def judge_again(directory: Path) -> tuple[Path, list[str]]:

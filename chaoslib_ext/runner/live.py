@@ -48,9 +48,19 @@ class Live:
     def say(self, text: str) -> None:
         """One line that stays."""
         if not self.quiet:
-            clear = "\r\x1b[2K" if self._drawn else ""
-            self._drawn = ""
-            print(f"{clear}{_harmless(text)}", file=self.out, flush=True)
+            self.insist(text)
+
+    def insist(self, text: str) -> None:
+        """One line that stays, also where quiet was asked for."""
+        clear = "\r\x1b[2K" if self._drawn else ""
+        self._drawn = ""
+        self._write(f"{clear}{_harmless(text)}\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, end="", file=self.out, flush=True)
+        except (OSError, ValueError):  # the terminal was closed, the reader is gone: the run and its heal go on
+            self.out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
 
     def draw(self, now_ns: int) -> None:
         """The line that follows the run, whenever it changes; without a terminal every few seconds."""
@@ -63,11 +73,11 @@ class Live:
         if terminal:
             line = line[: columns(self.out) - 1]  # a line that wraps could not be taken back
         if terminal and line != self._drawn:
-            print(f"\r\x1b[2K{line}", end="", file=self.out, flush=True)
+            self._write(f"\r\x1b[2K{line}")
             self._drawn = line
         elif not terminal:
             self._plain_at = (now_ns // NS) // PLAIN_PERIOD_S
-            print(line, file=self.out, flush=True)
+            self._write(f"{line}\n")
 
     def _line(self, now_ns: int) -> str:
         """At most 79 characters up to a million of anything; what matters most stands first."""

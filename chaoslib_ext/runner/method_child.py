@@ -30,6 +30,7 @@ from chaoslib.types import Strategy
 
 from chaoslib_ext.children import die_with_parent
 from chaoslib_ext.faults import injection
+from chaoslib_ext.faults.recording import trouble
 
 TEXT_LIMIT = 2000
 READING_PERIOD_S = 1.0  # chosen by feel: often enough for a chart, rare enough to cost nothing
@@ -83,6 +84,8 @@ class Teller(RunEventHandler):  # type: ignore[misc]  # chaoslib ships no types
     def activity_completed(self, activity: dict[str, Any], run: dict[str, Any]) -> None:
         error = "".join(run.get("exception", [])[-1:]).strip()
         self._say(activity, {"state": "ended", "status": run.get("status"), "output": _plain(run.get("output")), "error": error[:TEXT_LIMIT] or None})
+        if trouble():
+            self.wire.say({"op": "unwritable", "detail": trouble()[:TEXT_LIMIT]})
 
     def _say(self, activity: dict[str, Any], more: dict[str, Any]) -> None:
         provider = activity.get("provider", {})

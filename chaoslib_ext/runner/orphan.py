@@ -5,11 +5,10 @@ A run whose supervisor died: what it left is sealed as it is, and judged once, a
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import rundir, state, verdict
+from chaoslib_ext import ledger, rundir, state, verdict
 from chaoslib_ext.clock import NS
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.recover import owner_alive
@@ -30,8 +29,8 @@ def seal_orphan(directory: Path) -> Result:
         raise UsageError(f"{directory}: got no readable run.json ({error}), expected the directory of a run") from error
     if owner_alive(folder):
         raise UsageError(f"{directory}: the run is under way; it judges itself when it ends")
-    if (folder / state.LEDGER).exists() and not (directory / state.LEDGER).exists():
-        shutil.copyfile(folder / state.LEDGER, directory / state.LEDGER)
+    if not (directory / state.LEDGER).exists():
+        ledger.copy(folder / state.LEDGER, directory / state.LEDGER)
     if not (directory / rundir.SEALED).exists():
         header = {**header, "end": {"how": "error", "reason": "SUPERVISOR_DIED", "detail": "the supervisor died"}, "clean": _clean(folder, header)}
         rundir.write_json(directory / "run.json", header)
@@ -45,6 +44,6 @@ def _clean(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     closed = state.read_json(folder / state.CLOSED)
     if not closed.get("clean"):
         return {"state": "dirty", "proven_at_ns": None, "pending": [{"fault": "", "error": f"not proven healed; run: chaosx recover --run {folder.name}"}]}
-    touched = (folder / state.LEDGER).exists() and (folder / state.LEDGER).stat().st_size > 0
+    touched = not ledger.untouched(folder / state.LEDGER)
     proven_ns = round((float(closed["t"]) - float(header["clock"]["wall_s"])) * NS)
     return {"state": "clean" if touched else "nothing-injected", "proven_at_ns": proven_ns, "pending": []}

@@ -228,7 +228,7 @@ def one_off(stage: Stage, mode: str) -> None:
     name = mode
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.runner.method_child", str(stage.state_dir), mode]
     stage.expected_to_end.add(name)
-    child = stage.add(Child(name, argv, stage.state_dir))
+    child = stage.add(Child(name, argv, stage.state_dir, without=stage.withheld))
     children.record(stage.state_dir, name, child.process.pid)
     child.send({"op": "go"})
     stage.pump(lambda: name in stage.seen.done or child.at_end, 300.0)

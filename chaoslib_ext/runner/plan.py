@@ -17,6 +17,8 @@ from chaoslib_ext.faults import planning
 from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.formats.variables import configured, substituted
 from chaoslib_ext.loadprofile import LoadProfile
+from chaoslib_ext.runner.blast import beyond
+from chaoslib_ext.runner.guards import unfused
 from chaoslib_ext.runner.outlook import outlook
 
 
@@ -27,6 +29,8 @@ def make_plan(experiment: Experiment, environment: Environment, seed: int) -> di
     Raises UsageError for an empty selection and Refused CAPS_EXCEEDED where a fault would hit more than the caps allow.
     """
     rows = [_resolve(experiment, environment, activity, seed) for activity in managed_actions(experiment)]
+    for one in beyond(experiment, environment, rows):
+        raise Refused(one["reason"], one["text"])
     return _plan(experiment, environment, seed, rows, [])
 
 
@@ -44,13 +48,16 @@ def draw_plan(experiment: Experiment, environment: Environment, seed: int, refus
             told.append({"activity": str(activity["name"]), "reason": error.reason, "text": str(error)})
     seen = outlook(experiment, rows)
     plan = _plan(experiment, environment, seed, rows, told)
+    told += unfused(environment, plan) + beyond(experiment, environment, rows)
     return {**plan, "warnings": [*plan["warnings"], *seen.pop("warnings"), *_too_dear(experiment, plan["cost"])], "outlook": seen}
 
 
 def _resolve(experiment: Experiment, environment: Environment, activity: dict[str, Any], seed: int) -> dict[str, Any]:
     known = configured({**experiment.document.get("configuration", {}), **environment.values}, os.environ)
+    own = experiment.block.faults.get(str(activity["name"])) if experiment.block else None
+    majority = {"majority": own.caps["per_owner"]} if own and "per_owner" in own.caps else {}
     provider = {**activity["provider"], "arguments": substituted(activity["provider"].get("arguments") or {}, known)}
-    return planning.resolve({**activity, "provider": provider}, environment, caps_of(experiment, environment, activity), seed)
+    return planning.resolve({**activity, "provider": provider}, environment, {**caps_of(experiment, environment, activity), **majority}, seed)
 
 
 def _plan(experiment: Experiment, environment: Environment, seed: int, rows: list[dict[str, Any]], refused: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Everything between a file that is valid and the first child: the plan, the lock,
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import platform
@@ -18,14 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import __version__, rundir, state, stats
+from chaoslib_ext import __version__, accepted, locks, rundir, state, stats
 from chaoslib_ext.clock import Clock
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.load.given import secret_values
 from chaoslib_ext.process.client import start_ticks
-from chaoslib_ext.recover import owner_alive
+from chaoslib_ext.runner.guards import lock_target, refuse_after_dirty, without_fuse
 from chaoslib_ext.runner.phases import Course
 from chaoslib_ext.runner.plan import make_plan, same_or_refuse
 from chaoslib_ext.runner.sources import source_orders
@@ -47,7 +46,7 @@ HEAL_DEADLINE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run that is ready to begin; `header` becomes run.json, `lock_fd` holds the target until it is closed."""
+    """A run that is ready to begin; `header` becomes run.json, `held` are the locks of its target."""
 
     run_id: str
     clock: Clock
@@ -58,47 +57,65 @@ class Prepared:
     plan: dict[str, Any]
     course: Course
     managed: dict[str, bool]
-    lock_fd: int | None
+    held: tuple[locks.Held, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for beside the files; `stored` is the plan that the run must be, `allow_code` admits code that is not ours."""
+    """
+    What the command line asks for beside the files.
+
+    `stored` is the plan that the run must be, `allow_code` admits code that is not ours, `no_fuse` what is held without a
+    fuse, if `confirm` is the word for that.
+    """
 
     out: Path
     seed: int | None
     command: list[str]
     stored: dict[str, Any] | None = None
     allow_code: bool = False
+    no_fuse: bool = False
+    confirm: str = ""
 
 
 def prepare(experiment: Experiment, environment: Environment, asked: Asked) -> Prepared:
     """Plans, locks and lays out the directories of a run. Raises UsageError or Refused; then nothing was touched."""
-    out, command = asked.out, asked.command
     chosen_seed = new_seed() if asked.seed is None else asked.seed
     plan = make_plan(experiment, environment, chosen_seed)
     if asked.stored is not None:
         same_or_refuse(asked.stored, plan)
-    orders = source_orders(experiment.block, environment)
+    unfused = without_fuse(environment, plan, asked.no_fuse, asked.confirm)
     if experiment.block is not None and experiment.block.load is not None:
         secret_values(experiment.block.load, os.environ)
-    lock_fd = lock_target(environment)
-    refuse_after_dirty(environment)
+        base_url(environment)
     clock = Clock.start()
     run_id = new_run_id(experiment.title, clock)
-    header = _header(experiment, environment, clock, run_id, chosen_seed, command)
-    report_dir = out.absolute() / run_id
+    held = lock_target(environment, run_id)
+    try:
+        header = _header(experiment, environment, clock, run_id, chosen_seed, asked.command)
+        header |= {"no_fuse": unfused, "accepted": accepted.not_shown(environment.identity)}
+        return _lay_out(experiment, environment, asked, plan, header, clock, held)
+    except BaseException:
+        locks.give_back(held)
+        raise
+
+
+def _lay_out(
+    experiment: Experiment, environment: Environment, asked: Asked, plan: dict[str, Any], header: dict[str, Any], clock: Clock, held: tuple[locks.Held, ...]
+) -> Prepared:
+    """The directories of a run, and in them what its children are told."""
+    run_id, orders = str(header["id"]), source_orders(experiment.block, environment)
+    report_dir = asked.out.absolute() / run_id
     writer = rundir.Writer.create(report_dir, header)
     _copy_inputs(experiment, environment, report_dir)
     rundir.write_json(report_dir / "plan.json", plan)
     supervisor = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": clock.boot_id}
-    state_dir = state.create_run(
-        run_id, {"run": run_id, "t0_ns": clock.t0_ns, "supervisor": supervisor, "environment": environment.to_json(), "report_dir": str(report_dir)}
-    )
-    _tell_children(experiment, environment, clock, run_id, state_dir, report_dir, plan, chosen_seed, asked.allow_code)
+    about = {"run": run_id, "t0_ns": clock.t0_ns, "supervisor": supervisor, "environment": environment.to_json(), "report_dir": str(report_dir)}
+    state_dir = state.create_run(run_id, {**about, locks.HELD: locks.to_json(held), "no_fuse": asked.no_fuse})
+    _tell_children(experiment, environment, clock, run_id, state_dir, report_dir, plan, int(header["seed"]), asked.allow_code)
     if orders is not None:
         state.write_json(state_dir / "sources.json", {**orders, "t0_ns": clock.t0_ns})
-    return Prepared(run_id, clock, state_dir, report_dir, writer, header, plan, _course(experiment, environment, plan), managed_by_name(experiment), lock_fd)
+    return Prepared(run_id, clock, state_dir, report_dir, writer, header, plan, _course(experiment, environment, plan), managed_by_name(experiment), held)
 
 
 def new_seed() -> int:
@@ -108,7 +125,7 @@ def new_seed() -> int:
 
 def refusals(experiment: Experiment, environment: Environment) -> list[dict[str, Any]]:
     """Why a run of this experiment would not begin now, beyond its plan: `{activity, reason, text}`. Nothing is touched, no lock taken."""
-    checks: list[Callable[[], Any]] = [lambda: _refuse_locked(environment), lambda: refuse_after_dirty(environment)]
+    checks: list[Callable[[], Any]] = [lambda: locks.refuse_held(environment), lambda: refuse_after_dirty(environment)]
     if experiment.block is not None and experiment.block.load is not None:
         checks.append(lambda: base_url(environment))
     found = []
@@ -118,42 +135,6 @@ def refusals(experiment: Experiment, environment: Environment) -> list[dict[str,
         except Refused as error:
             found.append({"activity": None, "reason": error.reason, "text": str(error)})
     return found
-
-
-def _refuse_locked(environment: Environment) -> None:
-    path = (environment.lock or {}).get("file")
-    if path is None or not Path(path).exists():
-        return
-    with Path(path).open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # gone when the file is closed, a few microseconds later
-        except BlockingIOError as error:
-            raise Refused("LOCK_HELD", f"{environment.name}: another run holds {path}") from error
-
-
-def lock_target(environment: Environment) -> int | None:
-    """Holds the target's lock file for the life of this process; Refused LOCK_HELD when another run has it."""
-    path = (environment.lock or {}).get("file")
-    if path is None:
-        return None
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(fd)
-        raise Refused("LOCK_HELD", f"{environment.name}: another run holds {path}") from error
-    return fd
-
-
-def refuse_after_dirty(environment: Environment) -> None:
-    """Refused when an earlier run on the same target is open: alive, being healed, or not proven healed."""
-    for folder in state.open_runs():
-        header = state.read_json(folder / state.RUN)
-        if (header.get("environment") or {}).get("identity") != environment.identity:
-            continue
-        if owner_alive(folder):
-            raise Refused("LOCK_HELD", f"{environment.name}: run {folder.name} is under way")
-        raise Refused("EARLIER_RUN_DIRTY", f"{environment.name}: run {folder.name} is not proven healed; run: chaosx recover --run {folder.name}")
 
 
 def new_run_id(title: str, clock: Clock) -> str:
@@ -249,6 +230,7 @@ def _tell_children(
         "hosts": environment.hosts,
         "profile": block.load.to_json(),
         "seed": seed,
+        "max_writes": environment.caps.get("writes"),
         "slis": slis,
         "parent_pid": os.getpid(),
     }

@@ -4,12 +4,13 @@ One run from its first child to its sealed verdict.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaoslib_ext import children, guard
+from chaoslib_ext import children, guard, locks
 from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.process.client import start_ticks
@@ -36,8 +37,10 @@ def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
     """Runs what was prepared. Raises Refused when a child does not come up; then nothing was injected."""
     stage = Stage(prepared.clock, prepared.state_dir, prepared.writer, rules_of(experiment), Live(quiet=quiet))
     stage.managed = prepared.managed
+    stage.withheld = withheld(experiment)
     stage.held = {str(row["activity"]) for row in prepared.plan["resolved"] if row["kind"] == "held"}
     stage.on_healer_lost = lambda: _new_healer(stage)
+    stage.lock_lost = lambda: locks.lost(prepared.held)
     stage.catch_signals()
     try:
         try:
@@ -60,6 +63,13 @@ def rules_of(experiment: Experiment) -> guard.Rules:
     return guard.Rules.of(experiment.block.stop if experiment.block else [])
 
 
+def withheld(experiment: Experiment) -> frozenset[str]:
+    """The secrets of the load profile that nothing else of the file names: only those who send requests get them."""
+    load = experiment.block.load if experiment.block else None
+    named = json.dumps([experiment.document.get("configuration"), experiment.document.get("secrets")])
+    return frozenset(name for name in (load.secrets if load else ()) if json.dumps(name) not in named)
+
+
 def _start_children(stage: Stage, prepared: Prepared) -> None:
     """The healer first and alone; then the others, side by side."""
     _start_healer(stage)
@@ -71,7 +81,7 @@ def _start_children(stage: Stage, prepared: Prepared) -> None:
     if prepared.course.has_sources:
         wanted["sources"] = ["-m", "chaoslib_ext.sources.watcher", folder]
     for name, words in wanted.items():
-        child = stage.add(Child(name, [sys.executable, "-P", *words], stage.state_dir))
+        child = stage.add(Child(name, [sys.executable, "-P", *words], stage.state_dir, without=() if name == "load" else stage.withheld))
         children.record(stage.state_dir, name, child.process.pid)
     watched = {f"prober: {row['activity']}" for row in prepared.plan["resolved"]}
     _await(stage, (set(wanted) - {"prober"}) | watched)
@@ -92,7 +102,7 @@ def _await(stage: Stage, names: set[str]) -> None:
 def _start_healer(stage: Stage) -> None:
     pid = os.getpid()
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
-    child = stage.add(Child("healer", argv, stage.state_dir, own_session=True))
+    child = stage.add(Child("healer", argv, stage.state_dir, own_session=True, without=stage.withheld))
     children.record(stage.state_dir, "healer", child.process.pid)
 
 

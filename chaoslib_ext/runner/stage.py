@@ -20,9 +20,10 @@ from chaoslib_ext.clock import NS, Clock
 from chaoslib_ext.rundir import Writer
 from chaoslib_ext.runner.child import Child
 from chaoslib_ext.runner.live import Live
+from chaoslib_ext.runner.signals import interruptible, on_signals
+from chaoslib_ext.runner.unhealed import what_is_left
 
-BEAT_NS = NS // 2
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+BEAT_NS, RENEW_NS = NS // 2, 5 * NS
 EVENT_KINDS = frozenset({"activity", "reading", "effect", "removed", "target", "note", "alert"})
 
 
@@ -67,11 +68,14 @@ class Stage:
         self.proven_at_ns = 0
         self.watch: guard.Watch | None = None  # the guard sleeps until the load is on
         self.signals: list[int] = []
+        self.asked = 0  # how often a signal asked for the end, all told
+        self.withheld: frozenset[str] = frozenset()  # variables of our environment that no child gets but the load child
         self.healing = False
         self.expected_to_end: set[str] = set()
         self.on_healer_lost: Callable[[], None] = lambda: None
+        self.lock_lost: Callable[[], str] = lambda: ""  # renews the lock of the target; whose it is when it is not ours any more
         self._selector = selectors.DefaultSelector()
-        self._next_beat_ns = 0
+        self._next_beat_ns = self._next_renew_ns = 0
         self._wake_r, self._wake_w = socket.socketpair()
         for end in (self._wake_r, self._wake_w):
             end.setblocking(False)
@@ -86,14 +90,12 @@ class Stage:
     def catch_signals(self) -> None:
         """From here on a signal is a message, not an end."""
         signal.set_wakeup_fd(self._wake_w.fileno(), warn_on_full_buffer=False)
-        for number in SIGNALS:
-            signal.signal(number, lambda *_: None)
+        on_signals(lambda *_: None)
 
     def release_signals(self) -> None:
-        """Signals end the process again; the run is over."""
+        """Signals end the process again, by way of KeyboardInterrupt; the run is over."""
         signal.set_wakeup_fd(-1)
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
+        interruptible()
 
     # children ----------------------------------------------------------------------------------------------
 
@@ -136,17 +138,16 @@ class Stage:
 
     def _wake(self) -> None:
         try:
-            self.signals += self._wake_r.recv(4096)
+            came = self._wake_r.recv(4096)
         except BlockingIOError:
             return
-        if self.healing:
-            self.live.say(f"signal {signal.Signals(self.signals[-1]).name}: healing goes on" + (self._what_is_left() if len(self.signals) >= 3 else ""))
-
-    def _what_is_left(self) -> str:
-        left = sorted(fault for fault in self.seen.injected if not self.seen.healed.get(fault))
-        return (
-            f"; not yet healed: {', '.join(left) or 'nothing'}; if this process is killed the healer goes on, then: chaosx recover --run {self.state_dir.name}"
-        )
+        self.signals += came
+        self.asked += len(came)
+        name = signal.Signals(came[-1]).name
+        if self.asked >= 3:
+            self.live.insist(f"signal {name}: {what_is_left(self.state_dir)}")
+        elif self.healing:
+            self.live.say(f"signal {name}: {'sealing' if self.seen.heal_answer else 'healing'} goes on")
 
     def _tick(self) -> None:
         now_ns = self.clock.now_ns()
@@ -158,6 +159,11 @@ class Stage:
             return
         if self.signals:
             raise self._stopped_by_signal()
+        if now_ns >= self._next_renew_ns:
+            self._next_renew_ns = now_ns + RENEW_NS
+            if lost := self.lock_lost():
+                self.event("supervisor", "stop", rule="lock", detail=lost, reason="LOCK_LOST")
+                raise Stop("aborted", "LOCK_LOST", lost)
         if self.watch is not None:
             self.watch, halt = guard.step(self.rules, self.watch, now_ns, None, self.seen.alerts)
             self._obey(halt)
@@ -194,10 +200,15 @@ class Stage:
             self.seen.done.add(name if op == "done" else f"{name}.stopped")
         elif op == "second":
             self._second(message)
+        elif op == "capped" and not self.healing:
+            self._obey(guard.capped(int(message["writes"])))
         elif op == "healed":
             self._healed(message)
         elif op in ("clean", "dirty"):
             self.seen.heal_answer = message
+        elif op == "unwritable" and not self.healing:
+            self.event("supervisor", "stop", rule="ledger", detail=str(message["detail"]), reason="LEDGER_UNWRITABLE")
+            raise Stop("aborted", "LEDGER_UNWRITABLE", str(message["detail"]))
         elif kind == "method":
             self.seen.method = str(message["state"])
         elif kind == "hypothesis":

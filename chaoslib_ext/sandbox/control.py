@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def text_field(request: dict[str, Any], name: str) -> str:
 
 
 async def serve(path: str, identity: str, answer: Answer) -> asyncio.Server:
-    """Answers requests on a Unix socket at `path` (mode 0600). What `answer` declines is answered with `error`."""
+    """Answers requests on a Unix socket at `path` (mode 0600). What `answer` declines is answered with `error`; where it fails, with `code` "internal" too."""
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -49,13 +50,17 @@ async def serve(path: str, identity: str, answer: Answer) -> asyncio.Server:
 def _answered(line: bytes, answer: Answer) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        if not isinstance(request, dict):
-            raise Declined("got something else, expected one JSON object a line")
+    except ValueError as error:
+        return {"error": f"not JSON: {error}"}
+    if not isinstance(request, dict):
+        return {"error": "got something else, expected one JSON object a line"}
+    try:
         return answer(request)
     except Declined as declined:
         return {"error": str(declined)}
-    except ValueError as error:
-        return {"error": f"not JSON: {error}"}
+    except Exception as error:  # a failure of ours must not be read as a refusal: some of it may have been done
+        traceback.print_exception(error)
+        return {"error": f"{type(error).__name__}: {error}", "code": "internal"}
 
 
 async def ask(path: str, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:

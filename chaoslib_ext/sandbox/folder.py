@@ -2,7 +2,7 @@
 The folder of a sandbox on disk: where it is, what is written there, and whether anybody still lives in it.
 
 `$CHAOSX_SANDBOX/<name>/` (or the user's cache folder), mode 0700: sandbox.json, roster.json, envoy.json, rds.json,
-access.log, logs/, markers/, mesh/, store/ and the sockets, which move to a short folder when their paths would not fit.
+access.log, lock.json, logs/, markers/, fuses/, mesh/, store/ and the sockets, which move to a short folder when their paths would not fit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.process.client import alive, signal_exact
-from chaoslib_ext.process.store import sweep
+from chaoslib_ext.process.store import remove_unused, sweep
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SOCKET_LIMIT = 100  # bytes; sockaddr_un holds 108 and not every reader of a path uses all of them
@@ -135,6 +135,9 @@ def remove(folder: Path) -> None:
         if runs(process):
             signal_exact(process["pid"], process["start_ticks"], signal.SIGKILL)
     sweep(str(folder / "store"))
+    for node in (read_json(folder / "roster.json").get("store") or {}).get("nodes", []):
+        if node.get("segment"):  # its data folder was on a disk that went with the keeper
+            remove_unused(*node["segment"])
     erase(folder)
 
 

@@ -18,8 +18,12 @@ from chaoslib_ext.process.client import start_ticks
 from chaoslib_ext.sandbox.child import Child, Gate
 from chaoslib_ext.sandbox.control import Declined, serve, text_field
 from chaoslib_ext.sandbox.crew import Crew, Member, healthz
+from chaoslib_ext.sandbox.ended import Ended
 from chaoslib_ext.sandbox.folder import erase, read_json, write_json
+from chaoslib_ext.sandbox.fuse_box import FuseBox
+from chaoslib_ext.sandbox.lock_box import LockBox
 from chaoslib_ext.sandbox.owner import faults_healed, marked, owned_links, owner_gone
+from chaoslib_ext.sandbox.store_disk import leave_mounts
 
 _TERM_GRACE_S = 1.0
 _READY_POLL_S = 0.1
@@ -33,6 +37,7 @@ class Zone:
     def __init__(self) -> None:
         self.gate = Gate()
         self.held_by: str | None = None
+        self.ended = Ended()
 
 
 class Keeper:
@@ -56,6 +61,7 @@ class Keeper:
             self._store.holder = lambda zone: self._zones[zone].held_by
             self._store.changed = self._write_roster
         self._rejoining: set[asyncio.Task[None]] = set()
+        self._fuses, self._lock = FuseBox(folder, self._identity), LockBox(folder)
         self._sidecars = {member.name: Child(self._crew.sidecar(member), Gate(), self._write_roster) for member in beside}
 
     async def run(self) -> None:
@@ -69,7 +75,7 @@ class Keeper:
         tasks = [*opening, *(asyncio.create_task(child.keep()) for child in self._children())]
         tasks += [asyncio.create_task(self._watch(member)) for member in self._crew.members]
         tasks.append(asyncio.create_task(self._open_proxy()))
-        tasks.append(asyncio.create_task(self._watch_owner()))
+        tasks += [asyncio.create_task(self._watch_owner()), asyncio.create_task(self._fuses.burn())]
         await self._until_the_end(tasks)
         server.close()
         await self._stop(tasks)
@@ -98,22 +104,35 @@ class Keeper:
             case "status":
                 pass
             case "hold":
+                self._lock.check(request)
                 self._hold(request)
             case "release":
                 self._release(request)
             case "store" if self._store is not None:
                 return self._store.answer(request)
+            case "fuse":
+                return self._fuses.answer(request)
+            case "lock":
+                return self._locked(request)
             case "down":
                 self._ending.set()
             case other:
-                raise Declined(f"op: got {other!r}, expected status, hold, release or down")
+                raise Declined(f"op: got {other!r}, expected status, hold, release, fuse, lock or down")
         zones = {name: {"held_by": zone.held_by} for name, zone in self._zones.items()}
-        return {"zones": zones, "replicas": self._rows()}
+        over = self._zones[request["zone"]].ended.told(request) if request["op"] == "release" else {}
+        return {"zones": zones, "replicas": self._rows(), **over}
+
+    def _locked(self, request: dict[str, Any]) -> dict[str, Any]:
+        told = self._lock.answer(request)
+        if request.get("do") == "release":
+            self._fuses.forget(str(request["run"]))  # its run is over
+        return told
 
     def _zone(self, request: dict[str, Any], owner: str) -> Zone:
         name = text_field(request, "zone")
         if name not in self._zones:
             raise Declined(f"zone: got {name!r}, expected {', '.join(self._zones)}")
+        self._zones[name].ended.note(request)
         if self._zones[name].held_by not in (None, owner):
             raise Declined(f"zone {name} is held by {self._zones[name].held_by}")
         return self._zones[name]
@@ -121,6 +140,7 @@ class Keeper:
     def _hold(self, request: dict[str, Any]) -> None:
         owner = text_field(request, "owner")
         zone = self._zone(request, owner)
+        zone.ended.refuse(owner)
         zone.held_by = owner
         zone.gate.event.clear()
 
@@ -183,7 +203,7 @@ class Keeper:
             return
         links = {zone: {"control": self._crew.sockets[zone], "pid": link.pid, "start_ticks": link.ticks} for zone, link in self._links.items()}
         proxy = {"pid": self._proxy.pid, "start_ticks": self._proxy.ticks}
-        roster = {"identity": self._identity, "zones": list(self._zones), "keeper": {"control": self._crew.sockets["keeper"]}}
+        roster = {"identity": self._identity, "zones": list(self._zones), "keeper": {"control": self._crew.sockets["keeper"], "fuses": True, "locks": True}}
         beside = {**self._crew.ingress(self._proxy), **({} if self._store is None else {"store": self._store.row()})}
         write_json(self._folder / "roster.json", {**roster, "links": links, "replicas": self._rows(), "envoy": proxy, **beside})
 
@@ -197,6 +217,7 @@ class Keeper:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._store is not None:
             self._store.close()
+        self._fuses.close()
         children = [child for child in self._children() if child.running]
         for child in children:
             child.signal(signal.SIGTERM)
@@ -221,6 +242,8 @@ def main() -> None:
     if os.fork():
         os._exit(0)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if "store_small_disk" in read_json(Path(sys.argv[1]) / "sandbox.json")["switches"]:
+        leave_mounts()  # before anything runs here: only a process with one thread can
     asyncio.run(_main(Path(sys.argv[1])))
 
 

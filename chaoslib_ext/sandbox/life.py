@@ -62,6 +62,10 @@ def _refuse_store(weak: Weaknesses) -> None:
     from chaoslib_ext.sandbox.store_launch import refusal  # a program too, which must not be loaded already when it is run
 
     why = refusal()
+    if not why and weak.store_small_disk:
+        from chaoslib_ext.sandbox.store_disk import refusal as disk_refusal  # a program likewise
+
+        why = disk_refusal()
     if why:
         raise Refused("PREFLIGHT_FAILED", why)
 
@@ -80,7 +84,7 @@ def _create(folder: Path, record: dict[str, Any]) -> None:
     fresh.mkdir(mode=0o700)
     own = {"identity": secrets.token_hex(16), "starter": _process(os.getpid()), "keeper": None}
     place.write_json(fresh / "sandbox.json", {**record, **own, "sockets": str(place.sockets_folder(folder))})
-    for name in ("markers", "logs"):
+    for name in ("markers", "fuses", "logs"):
         (fresh / name).mkdir(mode=0o700)
     try:
         fresh.rename(folder)
@@ -236,5 +240,5 @@ def environment_json(info: SandboxInfo) -> dict[str, Any]:
         services={"shop": Service("shop", processes={"roster": info.roster}, url=info.url)},
         zones={zone: zone for zone in info.zones},
         hosts=["127.0.0.1"],
-        lock={"file": str(Path(info.dir) / "lock")},
+        source=f"sandbox@{info.name}",
     ).to_json()

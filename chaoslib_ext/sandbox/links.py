@@ -14,7 +14,9 @@ import sys
 from typing import Any
 
 from chaoslib_ext.sandbox.control import Declined, serve, text_field
+from chaoslib_ext.sandbox.ended import Ended
 from chaoslib_ext.sandbox.launch import die_with
+from chaoslib_ext.sandbox.lock_box import refuse_below
 from chaoslib_ext.sandbox.ports import listener
 from chaoslib_ext.sandbox.relay import Mode, Relay, Side
 
@@ -30,6 +32,8 @@ class Link:
         self._enforced = enforced
         self._told = ("pass", 0.0)
         self._owner: str | None = None
+        self._fence = 0  # the highest token seen: what carries a lower one comes from a run that is over
+        self._ended = Ended()
         self._mode = Mode()
         self._relays: set[Relay] = set()
 
@@ -44,17 +48,22 @@ class Link:
         match request.get("op"):
             case "status":
                 pass
+            case "fence":
+                self._fence = refuse_below(request, self._fence)
             case "set":
+                self._fence = refuse_below(request, self._fence)
+                self._ended.refuse(text_field(request, "owner"))
                 self._claim(text_field(request, "owner"))
                 self._apply(*wanted(request))
                 self._owner = text_field(request, "owner")
             case "clear":
+                self._ended.note(request)
                 self._claim(text_field(request, "owner"))
                 self._apply("pass", 0.0)
                 self._owner = None
             case other:
-                raise Declined(f"op: got {other!r}, expected status, set or clear")
-        return {"zone": self._zone, "mode": self._told[0], "delay_ms": self._told[1], "owner": self._owner}
+                raise Declined(f"op: got {other!r}, expected status, fence, set or clear")
+        return {"zone": self._zone, "mode": self._told[0], "delay_ms": self._told[1], "owner": self._owner, **self._ended.told(request)}
 
     def _claim(self, owner: str) -> None:
         if self._owner not in (None, owner):

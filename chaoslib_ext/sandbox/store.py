@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.process.client import start_ticks
-from chaoslib_ext.process.store import sweep
+from chaoslib_ext.process.store import segment_of, sweep
 from chaoslib_ext.sandbox.child import Child, Gate, Program
 from chaoslib_ext.sandbox.control import Declined, ask, text_field
 from chaoslib_ext.sandbox.launch import module_command, spawn
+from chaoslib_ext.sandbox.store_disk import disk_folder, mount, source, unmount
 from chaoslib_ext.sandbox.store_setup import dsn, node_command, write_dsn
 from chaoslib_ext.sandbox.weaknesses import Weaknesses
 
@@ -87,6 +88,9 @@ class Store:
     async def open(self) -> None:
         """Makes the data folders, then lets the nodes and the controller start. Raises RuntimeError when that fails."""
         settings = {"parent": os.getpid(), "folder": str(self._place), "names": list(self._nodes), "sync": self._weak.store_sync}
+        settings |= {"fsync": self._weak.store_fsync, "small": self._weak.store_small_disk}
+        if self._weak.store_small_disk:
+            mount(self._place, self._nodes, self._identity)
         making = spawn(module_command("chaoslib_ext.sandbox.store_setup", json.dumps(settings)), self._log("store-setup"))
         if await asyncio.to_thread(making.wait) != 0:
             raise RuntimeError("the store's data folders could not be made; logs/store-setup.err says why")
@@ -97,6 +101,8 @@ class Store:
         for node in self._nodes.values():
             node.signal(signal.SIGKILL)
         sweep(str(self._place))
+        if self._weak.store_small_disk:
+            unmount(self._place, self._nodes)
 
     @property
     def links(self) -> list[str]:
@@ -151,7 +157,7 @@ class Store:
         for zone, (name, child) in zip(ZONES, self._nodes.items(), strict=True):
             about = {"name": name, "zone": zone, "pid": child.pid, "start_ticks": child.ticks, "uid": child.uid, "port": self._ports[zone]}
             role = self._roles[name] if child.running or self._roles[name] == "fenced" else "down"
-            nodes.append({**about, "role": role, "dsn": dsn(self._place, self._ports[zone]), "folder": str(self._place / name)})
+            nodes.append({**about, "role": role, "dsn": dsn(self._place, self._ports[zone]), "folder": str(self._place / name), **self._disk(name)})
         process = {"pid": self._links.pid, "start_ticks": self._links.ticks}
         base_ms = _SLOW_LINKS_MS if self._weak.store_async_50ms else 0.0
         links = {
@@ -161,12 +167,21 @@ class Store:
         return {
             "mode": "sync" if self._weak.store_sync else "async",
             "ready": self._ready,
+            "fsync": self._weak.store_fsync,
             "nodes": nodes,
             "links": links,
             "controller": {"control": self._sockets["controller"], "pid": self._controller.pid, "start_ticks": self._controller.ticks},
             "health": {"address": ["127.0.0.1", self._health_port], "pid": self._health.pid, "start_ticks": self._health.ticks},
             "write_dsn": write_dsn(self._place, list(self._ports.values())),
         }
+
+    def _disk(self, name: str) -> dict[str, Any]:
+        """What only those who share the keeper's mounts can see of a node: where its disk is, and which segment its postmaster made."""
+        if not self._weak.store_small_disk:
+            return {}
+        through = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
+        disk = {"folder": str(disk_folder(self._place, name)), "source": source(self._identity), "through": through}
+        return {"disk": disk, "segment": segment_of(str(self._place / name))}
 
     def shop_settings(self) -> dict[str, Any]:
         """What a replica of the shop needs to reach the store."""

@@ -16,6 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+from chaoslib_ext.clock import boot_ns
 from chaoslib_ext.sandbox.control import Declined, serve, text_field
 from chaoslib_ext.sandbox.launch import die_with
 from chaoslib_ext.sandbox.store_look import answers
@@ -55,6 +56,8 @@ class Controller:
             case "set":
                 self._set(request)
             case "switchover":
+                if boot_ns() > request.get("until_ns", boot_ns()):
+                    raise Declined("whoever asked for it waits no longer")
                 if self.primary is None:
                     raise Declined("there is no primary to switch over from")
                 self._begin("switchover", self._switch_over(self.primary))

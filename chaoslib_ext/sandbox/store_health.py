@@ -4,7 +4,9 @@ The store's health as HTTP, looked at from outside the nodes; and the warden tha
 `python -m chaoslib_ext.sandbox.store_health '{"keeper", "ticks", "folder", "port"}'`. Each request makes one look of its
 own: GET /node/store-a (a Postgres answers), /primary (the node with that role takes logins and writes), /link/b
 (a Postgres answers through that replication link) and /link/b/within/MS (and does so within so many milliseconds).
-200 with X-Incarnation, a uid; a node that refuses is a connection closed without an answer; a silent one is silence.
+/node/store-a/room/MS has the node write 168 kB that it forgets again, /node/store-a/commit/MS has it commit a record of
+its log that means nothing; both wait for so many milliseconds. 200 with X-Incarnation, a uid; 507 likewise where the node
+says that its disk is full; a node that refuses is a connection closed without an answer; a silent one is silence.
 """
 
 from __future__ import annotations
@@ -20,9 +22,15 @@ from chaoslib_ext.process.store import sweep
 from chaoslib_ext.sandbox.folder import read_json
 from chaoslib_ext.sandbox.owner import owner_gone
 from chaoslib_ext.sandbox.ports import listener
-from chaoslib_ext.sandbox.store_look import answers, ask
+from chaoslib_ext.sandbox.store_look import answers, ask, told
 
 _SILENT_S = 0.4  # then a silent look is let go; the prober waits for less
+_QUERIES = {
+    # a result of 168 kB with the smallest memory goes to a temporary file, on a standby too, and leaves nothing behind
+    "room": "set work_mem = '64kB'; select count(*) from generate_series(1, 12000)",
+    "commit": "select pg_logical_emit_message(true, 'chaosx', '')",
+}
+_STATUS = {"": "200 OK", "53100": "507 Insufficient Storage"}  # by SQLSTATE; 53100 is disk_full
 
 
 class Health:
@@ -42,6 +50,17 @@ class Health:
             self._version = (found.st_ino, found.st_mtime_ns)
             self._store = read_json(self._path).get("store", {})
         return self._store
+
+    async def answer(self, path: str) -> tuple[str, str] | None:
+        """The status and uid of what answers as the path asks; None when it refuses. Raises TimeoutError when it is silent, LookupError for another path."""
+        match path.strip("/").split("/"):
+            case ["node", name, ("room" | "commit") as what, limit]:
+                node = {node["name"]: node for node in self._roster()["nodes"]}[name]
+                found = await asyncio.wait_for(told(node["port"], _QUERIES[what]), float(limit) / 1000.0)
+                status = "" if found is None else _STATUS.get(found.refused, "")
+                return (status, node["uid"]) if status else None
+        uid = await self.look(path)
+        return None if uid is None else (_STATUS[""], uid)
 
     async def look(self, path: str) -> str | None:
         """The uid of what answers as the path asks; None when it refuses. Raises TimeoutError when it is silent, LookupError for another path."""
@@ -66,9 +85,10 @@ class Health:
         """One request on one connection."""
         try:
             head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _SILENT_S)
-            uid = await self.look(head.split(b" ", 2)[1].decode())
-            if uid is not None:
-                writer.write(f"HTTP/1.1 200 OK\r\nX-Incarnation: {uid}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+            found = await self.answer(head.split(b" ", 2)[1].decode())
+            if found is not None:
+                status, uid = found
+                writer.write(f"HTTP/1.1 {status}\r\nX-Incarnation: {uid}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
         except (LookupError, ValueError):
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

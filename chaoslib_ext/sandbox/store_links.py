@@ -14,8 +14,10 @@ import sys
 from typing import Any
 
 from chaoslib_ext.sandbox.control import Declined, serve, text_field
+from chaoslib_ext.sandbox.ended import Ended
 from chaoslib_ext.sandbox.launch import die_with
 from chaoslib_ext.sandbox.links import wanted
+from chaoslib_ext.sandbox.lock_box import refuse_below
 from chaoslib_ext.sandbox.ports import listener
 from chaoslib_ext.sandbox.relay import Mode, Relay, Side
 
@@ -26,6 +28,7 @@ class ZoneLink:
     def __init__(self) -> None:
         self.mode, self.delay_ms = "pass", 0.0
         self.owner: str | None = None
+        self.fence, self.ended = 0, Ended()
 
 
 class Stream:
@@ -60,9 +63,14 @@ class Links:
         match request.get("op"):
             case "status":
                 pass
+            case "fence":
+                link.fence = refuse_below(request, link.fence)
             case "set":
+                link.fence = refuse_below(request, link.fence)
+                link.ended.refuse(text_field(request, "owner"))
                 self._set(zone, text_field(request, "owner"), *wanted(request))
             case "clear":
+                link.ended.note(request)
                 self._set(zone, text_field(request, "owner"), "pass", 0.0)
                 link.owner = None
             case "drop":  # what is on the wire is lost, as with a machine that dies; nothing stays changed
@@ -70,9 +78,9 @@ class Links:
             case "primary":
                 self._follow(request.get("zone"))
             case other:
-                raise Declined(f"op: got {other!r}, expected status, set, clear, drop or primary")
+                raise Declined(f"op: got {other!r}, expected status, fence, set, clear, drop or primary")
         told = {"zone": zone, "mode": link.mode, "delay_ms": link.delay_ms, "owner": link.owner}
-        return {**told, "base_ms": self._base_ms, "primary": self._primary}
+        return {**told, **link.ended.told(request), "base_ms": self._base_ms, "primary": self._primary}
 
     def _set(self, zone: str, owner: str, mode: str, delay_ms: float) -> None:
         link = self._links[zone]

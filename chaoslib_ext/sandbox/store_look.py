@@ -21,10 +21,11 @@ _TROUBLE = (OSError, EOFError, ValueError, struct.error)  # refused, reset, ende
 
 @dataclass(slots=True)
 class Answer:
-    """What a node said: its parameters at the login, and the rows of a query as texts."""
+    """What a node said: its parameters at the login, the rows of a query as texts, and the SQLSTATE with which it refused."""
 
     parameters: dict[str, str] = field(default_factory=dict)
     rows: list[list[str]] = field(default_factory=list)
+    refused: str = ""
 
     @property
     def writable(self) -> bool:
@@ -47,6 +48,12 @@ async def answers(port: int) -> bool:
 
 async def ask(port: int, query: str = "") -> Answer | None:
     """The node's answer to a login, and to a query; None when it refuses either. Never ends by itself while it is silent."""
+    found = await told(port, query)
+    return None if found is None or found.refused else found
+
+
+async def told(port: int, query: str = "") -> Answer | None:
+    """What a node says to a login, and to a query, also when it refuses; None when it cannot be asked. Never ends by itself while it is silent."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
@@ -55,12 +62,11 @@ async def ask(port: int, query: str = "") -> Answer | None:
             writer.write(struct.pack("!i", len(body) + 4) + body)
             found = Answer()
             if not await _until_ready(reader, found):
-                return None
+                return found
             if query:
                 text = query.encode() + b"\0"
                 writer.write(b"Q" + struct.pack("!i", len(text) + 4) + text)
-                if not await _until_ready(reader, found):
-                    return None
+                await _until_ready(reader, found)
             return found
         finally:
             writer.transport.abort()
@@ -86,6 +92,8 @@ async def _until_ready(reader: asyncio.StreamReader, found: Answer) -> bool:
         if kind == b"Z":
             return True
         if kind == b"E":
+            codes = [part[1:] for part in body.split(b"\0") if part.startswith(b"C")]
+            found.refused = codes[0].decode() if codes else "XX000"
             return False
         if kind == b"S":
             name, value, _ = body.split(b"\0")

@@ -35,14 +35,12 @@ host all {WATCHER} 127.0.0.1/32 trust
 host all {USER} 127.0.0.1/32 scram-sha-256
 host replication {USER} 127.0.0.1/32 scram-sha-256
 """
-# fsync is off: the faults of a sandbox kill processes, never the machine, and what was written survives those.
 # Shared memory in files of the data folder: a kill -9 would leave segments in /dev/shm.
 _SETTINGS = """\
 listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 dynamic_shared_memory_type = mmap
 huge_pages = off
-fsync = off
 shared_buffers = 8MB
 max_connections = 120
 max_worker_processes = 2
@@ -54,7 +52,6 @@ checkpoint_timeout = 30min
 wal_level = replica
 hot_standby = on
 max_wal_senders = 10
-wal_keep_size = 128MB
 wal_receiver_timeout = 5s
 wal_sender_timeout = 5s
 wal_retrieve_retry_interval = 200ms
@@ -65,6 +62,10 @@ log_min_messages = fatal
 log_timezone = UTC
 timezone = UTC
 """
+# fsync is off: the faults of a sandbox kill processes, never the machine, and what was written survives those.
+_FAST = "fsync = off\nwal_keep_size = 128MB\n"
+_FLUSHED = "fsync = on\nwal_keep_size = 128MB\n"
+_SMALL = "wal_keep_size = 16MB\nmax_wal_size = 24MB\nmin_wal_size = 8MB\n"  # of 64 MB; without, the log alone would fill a small disk
 
 
 def dsn(store: Path, port: int) -> str:
@@ -94,9 +95,9 @@ def node_command(store: Path, name: str, port: int, link_port: int) -> list[str]
     return program("postgres", "-D", str(store / name), "-c", f"config_file={store / 'postgresql.conf'}", *options)
 
 
-def make(store: Path, names: list[str], sync: bool) -> None:
+def make(store: Path, names: list[str], sync: bool, settings: str = _FAST) -> None:
     """Makes the store's folder with all data folders; the first name is the primary. Raises CalledProcessError when Postgres does not manage."""
-    store.mkdir(mode=0o700)
+    store.mkdir(mode=0o700, exist_ok=True)  # it is there already where its nodes have disks of their own
     password = secrets.token_hex(16)
     for name, text in (("pass", f"127.0.0.1:*:*:{USER}:{password}\n"), ("first", f"{password}\n")):
         (store / name).touch(mode=0o600)
@@ -104,7 +105,7 @@ def make(store: Path, names: list[str], sync: bool) -> None:
     newer = "io_method = sync\n" if "pginstall18" in str(binaries()) else ""
     quorum = ", ".join(f'"{name}"' for name in names)
     waits = f"synchronous_standby_names = 'ANY 1 ({quorum})'\n" if sync else ""
-    (store / "postgresql.conf").write_text(f"{_SETTINGS}{newer}{waits}hba_file = '{store / 'pg_hba.conf'}'\n", encoding="utf-8")
+    (store / "postgresql.conf").write_text(f"{_SETTINGS}{settings}{newer}{waits}hba_file = '{store / 'pg_hba.conf'}'\n", encoding="utf-8")
     (store / "pg_hba.conf").write_text(_HBA, encoding="ascii")
     first = store / names[0]
     _run("initdb", "-D", str(first), "-U", USER, f"--pwfile={store / 'first'}", "-A", "scram-sha-256", *_INITDB)
@@ -123,7 +124,9 @@ def make(store: Path, names: list[str], sync: bool) -> None:
             database,
             text=text,
         )
-    copying = [subprocess.Popen(["cp", "-a", str(first), str(store / name)]) for name in names[1:]]
+    for name in names[1:]:
+        (store / name).mkdir(mode=0o700, exist_ok=True)
+    copying = [subprocess.Popen(["cp", "-a", f"{first}/.", str(store / name)]) for name in names[1:]]
     for name, copy in zip(names[1:], copying, strict=True):
         if copy.wait() != 0:
             raise subprocess.CalledProcessError(copy.returncode, copy.args)
@@ -148,7 +151,8 @@ def main() -> None:
     if os.geteuid() == 0:
         leave_root()
     die_with(settings["parent"])
-    make(Path(settings["folder"]), settings["names"], settings["sync"])
+    disk = (_FLUSHED if settings["fsync"] else _FAST) + (_SMALL if settings["small"] else "")
+    make(Path(settings["folder"]), settings["names"], settings["sync"], disk)
 
 
 if __name__ == "__main__":

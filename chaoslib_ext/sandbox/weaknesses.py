@@ -25,11 +25,13 @@ WEAKNESSES: dict[str, str] = {
     "store": "No weakness: orders are kept in a replicated Postgres, a node in each zone; the other switches about the store turn it on too.",
     "store_sync": "No weakness: the store acknowledges a write once one of the two standbys has it.",
     "store_async_50ms": "The store replicates asynchronously, and its links take 50 ms each way: a lost primary takes that much along.",
+    "store_small_disk": "No weakness: each node of the store has a disk of its own of 64 MB, which can be filled.",
+    "store_fsync": "No weakness: the store flushes each write to its disk before it acknowledges it, so a slow disk shows.",
     "write_behind": "The shop acknowledges an order up to 200 ms before it is flushed to the store.",
     "no_demotion": "A planned switchover does not demote the old primary, which goes on acknowledging for 3 s.",
     "no_fencing": "The failover controller promotes without making sure that the old primary is dead.",
 }
-_NEED_STORE = ("store", "store_sync", "store_async_50ms", "write_behind", "no_demotion", "no_fencing")
+_NEED_STORE = ("store", "store_sync", "store_async_50ms", "store_small_disk", "store_fsync", "write_behind", "no_demotion", "no_fencing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Weaknesses:
     store: bool = False
     store_sync: bool = False
     store_async_50ms: bool = False
+    store_small_disk: bool = False
+    store_fsync: bool = False
     write_behind: bool = False
     no_demotion: bool = False
     no_fencing: bool = False

@@ -30,12 +30,21 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 @pytest.fixture
-def supervise(room: Room) -> Iterator[Callable[..., Supervisor]]:
-    """Makes runs on the room, each with a supervisor that only lives."""
+def guarded(tmp_path: Path) -> Iterator[Room]:
+    """A stand-in whose keeper holds fuses and the lock."""
+    one = Room(tmp_path / "guarded", "guarded")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def supervise(request: pytest.FixtureRequest) -> Iterator[Callable[..., Supervisor]]:
+    """Makes runs on the room (or `at` another), each with a supervisor that only lives."""
     made: list[Supervisor] = []
 
-    def supervise(*activities: dict[str, object], **more: object) -> Supervisor:
-        made.append(Supervisor(room.environment(), *activities, **more))  # type: ignore[arg-type]
+    def supervise(*activities: dict[str, object], at: Room | None = None, **more: object) -> Supervisor:
+        where: Room = at or request.getfixturevalue("room")
+        made.append(Supervisor(where.environment(), *activities, **more))  # type: ignore[arg-type]
         return made[-1]
 
     yield supervise

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 class Room:
     """A stand-in with its folder; `roster` is the path of its roster."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
         folder.mkdir()
         self.folder, self.roster = folder, folder / "roster.json"
         script = Path(__file__).with_name("standin.py")
-        self.process = subprocess.Popen([sys.executable, str(script), str(folder)])
+        self.process = subprocess.Popen([sys.executable, str(script), str(folder), *flags])
         until(self.roster.exists, "the stand-in's roster")
 
     def replica(self, name: str) -> dict[str, Any]:
@@ -59,7 +59,10 @@ class Room:
     def untouched(self, zone: str = "b") -> bool:
         """Whether nothing of any fault is left in a zone."""
         link, hold = self.link(zone), self.keeper()["zones"][zone]["held_by"]
-        return (link["mode"], link["owner"], hold) == ("pass", None, None) and not self.frozen(f"shop-{zone}1") and not self.markers()
+        return (link["mode"], link["owner"], hold) == ("pass", None, None) and not self.frozen(f"shop-{zone}1") and not self.markers() and not self.fuses()
+
+    def fuses(self) -> list[Path]:
+        return sorted((self.folder / "fuses").glob("*"))
 
     def markers(self) -> list[Path]:
         return sorted((self.folder / "markers").glob("*"))
@@ -82,17 +85,19 @@ class Supervisor:
     """
     A process that stands in for the supervisor: it only lives, until it is told to end.
 
-    `folder` is the state folder of its run, with spec.json as the supervisor writes it.
+    `folder` is the state folder of its run, with spec.json as the supervisor writes it; `about` goes into its run.json.
     """
 
-    def __init__(self, environment: Environment, *activities: dict[str, Any], retry_s: float = 120.0, run: str = "20250101-000000-test-0000") -> None:
+    def __init__(
+        self, environment: Environment, *activities: dict[str, Any], retry_s: float = 120.0, run: str = "20250101-000000-test-0000", **about: Any
+    ) -> None:
         self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
         self.ticks = start_ticks(self.process.pid)
         rows = [planning.resolve(one, environment, {}, 1) for one in activities]
         clock = Clock.start()
         owner = {"pid": self.process.pid, "start_ticks": self.ticks, "boot_id": clock.boot_id}
         self.run = run
-        self.folder = state.create_run(run, {"run": run, "t0_ns": clock.t0_ns, "supervisor": owner})
+        self.folder = state.create_run(run, {"run": run, "t0_ns": clock.t0_ns, "supervisor": owner, "environment": environment.to_json(), **about})
         own = {**environment.to_json(), "retry": {"base_s": 0.02, "deadline_s": retry_s}}
         state.write_json(self.folder / state.SPEC, {"run": run, "t0_ns": clock.t0_ns, "environment": own, "plan": {"resolved": rows}})
         self.ledger = Ledger.of_run(self.folder)
@@ -119,9 +124,9 @@ class Supervisor:
         )
         return self.spawn("method", code)
 
-    def healer(self, *flags: str) -> Healer:
+    def healer(self, *flags: str, **more: Any) -> Healer:
         """A healer that watches this supervisor."""
-        one = Healer(self.folder, self.process.pid, self.ticks or 0, *flags)
+        one = Healer(self.folder, self.process.pid, self.ticks or 0, *flags, **more)
         self.children.append(one.process)
         return one
 
@@ -189,9 +194,9 @@ class Lines:
 class Healer(Lines):
     """A real healer process."""
 
-    def __init__(self, folder: Path, pid: int, ticks: int, *flags: str) -> None:
-        argv = [sys.executable, "-m", "chaoslib_ext.healer", str(folder), str(pid), str(ticks), *flags]
-        super().__init__(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True))
+    def __init__(self, folder: Path, pid: int, ticks: int, *flags: str, around: Sequence[str] = (), **more: Any) -> None:
+        argv = [*around, sys.executable, "-m", "chaoslib_ext.healer", str(folder), str(pid), str(ticks), *flags]
+        super().__init__(subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, **more))
         self.wait(op="ready")
 
     def say(self, **message: Any) -> None:

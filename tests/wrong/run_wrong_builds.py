@@ -66,7 +66,7 @@ def run(folder: Path, suites: tuple[str, ...]) -> tuple[bool, str]:
         return False, f"nothing within {LIMIT_S} s"
     if done.returncode == 0:
         return True, ""
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
     if done.returncode not in (1, 2) or failed is None:
         return False, f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
     return False, failed[1]
