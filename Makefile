@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest -q
 # Most tests wait for real processes, so three workers fit on two cores.
 SPREAD := -n 3 --dist loadfile
 
-.PHONY: demo test check format golden test-slow test-crash test-crash-long experiments bench clean
+.PHONY: demo test check format golden test-slow test-crash test-crash-long truth truth-all wrong-builds experiments bench clean
 
 demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
 	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
@@ -25,13 +25,22 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only .
 
 test-slow: $(VENV)/.dev  ## real sandboxes, real faults
-	$(PYTEST) -m "slow and not crash" tests
+	$(PYTEST) -m "slow and not crash and not truth" tests
 
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 	$(PYTEST) -m crash tests
 
 test-crash-long: $(VENV)/.dev  ## the same, 50 times
 	CHAOSX_KILLS=50 $(PYTEST) -m crash tests
+
+truth: $(VENV)/.dev  ## the verdict against known truth: all recorded situations and a third of the live ones; prints the confusion table
+	$(PYTEST) tests/truth
+
+truth-all: $(VENV)/.dev  ## the same with all live situations
+	CHAOSX_THIRD=all $(PYTEST) tests/truth
+
+wrong-builds: $(VENV)/.dev  ## copies with one rule taken out: each must be caught by at least one situation or test
+	$(BIN)/python tests/wrong/run_wrong_builds.py
 
 golden: $(VENV)/.dev  ## rewrites the golden pages; look at the difference before you commit it
 	GOLDEN=1 $(PYTEST) tests/report

@@ -92,9 +92,10 @@ def record(folder: Path, name: str, pid: int) -> None:
 def recorded(folder: Path) -> dict[str, Any]:
     """What children.json says; empty when it is missing or unreadable (it is replaced by rename, never half written)."""
     try:
-        return state.read_json(folder / state.CHILDREN)
+        found = state.read_json(folder / state.CHILDREN)
     except (OSError, json.JSONDecodeError, ValueError):
         return {}
+    return {name: child for name, child in found.items() if isinstance(child, dict) and type(child.get("pid")) is type(child.get("start_ticks")) is int}
 
 
 def kill_recorded(folder: Path, names: Collection[str] | None, wait_s: float = 5.0, remembered: Mapping[str, Any] | None = None) -> list[str]:

@@ -32,7 +32,7 @@ def boot_ns() -> int:
 def boot_id() -> str:
     """An identity of this boot of the machine, or an empty string where the kernel gives none."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()  # a healer that is ready loads no other codec
     except OSError:
         return ""
 
@@ -77,13 +77,11 @@ def parse_duration(text: str | int | float) -> float:
     if isinstance(text, bool) or not isinstance(text, str):
         raise ValueError(f'got {text!r}, expected a duration with its unit, like "40s" or "250ms"')  # noqa: TRY004  # one error for all bad input
     total, at = 0.0, 0
-    for match in _DURATION.finditer(text):
-        if match.start() != at:
-            break
+    while (match := _DURATION.match(text, at)) is not None:  # looking for it anywhere would take hours in a long row of digits
         total += float(match[1]) * _UNITS[match[2]]
         at = match.end()
     if not text.strip() or at != len(text):
-        raise ValueError(f'got {text!r}, expected a duration with its unit, like "40s" or "250ms"')
+        raise ValueError(f'got {text[:80]!r}, expected a duration with its unit, like "40s" or "250ms"')
     return total
 
 

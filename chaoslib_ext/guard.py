@@ -49,15 +49,11 @@ class Rules:
 
     @classmethod
     def of(cls, stop: Iterable[Mapping[str, Any]]) -> Rules:
-        """
-        The rules of a block's `stop`: `{no_data}`, `{slo, below, for_s}`, `{error_ratio, for_s}`, `{alert}`; of several `no_data` the shortest.
-
-        Without any `no_data`, a load child that falls silent still ends the run: it would go on blind.
-        """
+        """The rules of a block's `stop`: `{no_data}`, `{slo, below, for_s}`, `{error_ratio, for_s}`, `{alert}`; of several `no_data` the shortest."""
         rules = list(stop)
         silence = min((float(rule["no_data"]) for rule in rules if "no_data" in rule), default=None)
         limits = tuple(_limit(rule) for rule in rules if "slo" in rule or "error_ratio" in rule)
-        return cls(silence, limits, tuple(str(rule["alert"]) for rule in rules if "alert" in rule), SILENT_S if silence is None else None)
+        return cls(silence, limits, tuple(str(rule["alert"]) for rule in rules if "alert" in rule))
 
 
 def _limit(rule: Mapping[str, Any]) -> Limit:

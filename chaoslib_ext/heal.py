@@ -6,6 +6,7 @@ A handler makes one attempt; what goes around it (tries, backoff, deadline, reco
 
 from __future__ import annotations
 
+import glob
 import random
 import shlex
 import time
@@ -289,6 +290,7 @@ def drop_markers(healed: Iterable[Entry]) -> None:
         path = Path(marker)
         if path.parent.name == "markers" and path.suffix == ".json":  # never anything but our own kind of file
             try:
-                path.unlink(missing_ok=True)
+                for piece in (*path.parent.glob(f".{glob.escape(path.name)}.*"), path):  # half of it, when its writer was killed
+                    piece.unlink(missing_ok=True)
             except OSError as error:  # it says of something healed that it is there: `recover` will look, and find nothing
                 tell(f"heal: {marker}: {error}")

@@ -236,30 +236,20 @@ class Ledger:
 
     def _write(self, fd: int, frame: Frame) -> Frame:
         contents = self._look(fd)
-        size = os.fstat(fd).st_size
         if contents.torn:
-            _clear(fd, contents.end, size)
+            _clear(fd, contents.end)
         numbered = replace(frame, seq=len(contents.frames) + 1, t_ns=self.now_ns())
         line = numbered.line()
-        try:
-            if os.pwrite(fd, line, contents.end) != len(line):
-                raise OSError(errno.ENOSPC, "the frame was not written whole (is the disk full?)", str(self.path))
-        except OSError:
-            with suppress(OSError):  # then a torn line stays, which every reader skips
-                _clear(fd, contents.end, size)
-            raise
+        if os.pwrite(fd, line, contents.end) != len(line):  # what is there of it is torn, and taken out by the next append
+            raise OSError(errno.ENOSPC, "the frame was not written whole (is the disk full?)", str(self.path))
         os.fsync(fd)  # the undo must be on disk before the fault is real
         return numbered
 
 
-def _clear(fd: int, at: int, size: int) -> None:
-    """Takes out what follows byte `at` of a file of `size` bytes, durably, so that nothing of it mixes with the next line."""
-    if os.fstat(fd).st_size > size:
-        os.ftruncate(fd, size)
-    rest = _from(fd, at, whole=True).rstrip(b"\0")
-    if rest:
-        os.pwrite(fd, bytes(len(rest)), at)
-        os.fsync(fd)
+def _clear(fd: int, at: int) -> None:
+    """Takes out what follows byte `at`, durably, so that nothing of it mixes with the next line."""
+    os.pwrite(fd, bytes(len(_from(fd, at, whole=True).rstrip(b"\0"))), at)
+    os.fsync(fd)
 
 
 def _from(fd: int, at: int, whole: bool = False) -> bytes:

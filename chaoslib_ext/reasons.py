@@ -70,6 +70,11 @@ _LIST = [
         "Count where every request passes (a proxy, a gateway), or write the counter without a sum.",
     ),
     Reason(
+        "SOURCES_DISAGREE",
+        "Two sources of one SLO say different things, further apart than its tolerance allows.",
+        "See both rows: retries or a cache between the two, traffic of others, or a query that counts something else. Mend it, or state a wider tolerance.",
+    ),
+    Reason(
         "RPO_UNDECIDED",
         "Whether too much data was lost lies within the uncertainty: of the effect's bracket, or of writes that ended unknown.",
         "Raise the rate of writes, or lengthen the step's timeout so that fewer end unknown.",

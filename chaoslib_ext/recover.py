@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,13 @@ class Outcome:
 
 def owner_alive(folder: Path) -> bool:
     """Whether the supervisor of a run (or the `chaos` process of a plain one) still runs."""
-    owner = state.read_json(folder / state.RUN).get("supervisor") or {}
-    if owner.get("boot_id") not in (None, "", boot_id()):
+    owner = state.header(folder).get("supervisor")
+    if not isinstance(owner, dict) or owner.get("boot_id") not in (None, "", boot_id()):
         return False
-    return alive(int(owner.get("pid") or 0), int(owner.get("start_ticks") or 0))
+    try:
+        return alive(int(owner.get("pid") or 0), int(owner.get("start_ticks") or 0))
+    except (TypeError, ValueError):
+        return False
 
 
 def recover_runs(run_id: str | None, deadline_s: float) -> list[Outcome]:
@@ -152,8 +156,9 @@ def living_refused(environment: Environment) -> list[tuple[str, dict[str, str], 
 
 
 def _on(folder: Path, environment: Environment) -> bool:
-    about = state.read_json(folder / state.RUN).get("environment") or {}
-    return bool(about.get("identity")) and about.get("identity") == environment.identity
+    """Whether a run is one on this target; one that was rebuilt from its markers knows only what they say of it."""
+    identity = (state.header(folder).get("environment") or {}).get("identity") or {}
+    return bool(identity) and set(identity.values()) <= set(environment.identity.values())
 
 
 def _freed(kind: str, scope: dict[str, str], holder: locks.Holder) -> Outcome:
@@ -199,13 +204,16 @@ def _rebuilt(record: dict[str, Any], ref: dict[str, Any] | None) -> Path:
     base = f"{record['run']}-markers"
     name = next(name for name in (base, *(f"{base}-{n}" for n in range(2, 1000))) if not state.run_dir(name).exists())
     identity = {"target": str(record["parts"][0]["target"]["identity"])}
-    folder = state.create_run(name, {"run": name, "supervisor": owner, "environment": {"identity": identity}})
+    header = {"run": name, "supervisor": owner, "environment": {"identity": identity}}
+    return state.create_run(name, header, partial(_retell, record, ref))  # whole or not at all: what half of it says healed takes the marker away
+
+
+def _retell(record: dict[str, Any], ref: dict[str, Any] | None, folder: Path) -> None:
     ledger = Ledger.of_run(folder)
     if ref is not None:
         ledger.append(Frame(record["fault"], "FUSE", ours={"fuse": fuse.KIND, "ref": ref, "verified": True}, expires_ns=int(record.get("expires_ns", 0))))
     for part in record["parts"]:
         ledger.append(Frame(record["fault"], "INTENT", part["handler"], Target(**part["target"]), part["ours"], part["prior"]))
-    return folder
 
 
 def _last_seq(folder: Path) -> int:

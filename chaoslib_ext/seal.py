@@ -59,8 +59,9 @@ def verify(folder: Path) -> list[str]:
     if len(listed) != len(lines) - 1:
         found.append(f"{SEALED}: has a line that is not a hash and a name")
     found += [problem for match in listed if (problem := _compare(folder, match[2], match[1]))]
-    unlisted = sorted(set(_facts(folder)) - {match[2] for match in listed})
-    return found + [f"{name}: was added after the seal" for name in unlisted]
+    named = {match[2] for match in listed}
+    found += [f"{name}: was added after the seal" for name in sorted(set(_facts(folder)) - named)]
+    return found + ([f"{RESULT}: is not sealed"] if RESULT not in named and (folder / RESULT).exists() else [])
 
 
 def _compare(folder: Path, name: str, expected: str) -> str | None:

@@ -16,6 +16,7 @@ from chaoslib_ext.errors import InvalidFile
 from chaoslib_ext.formats.quantities import shown
 
 _SHORTHAND_S = {"m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 30 * 86400, "Q": 90 * 86400, "Y": 365 * 86400}  # M, Q, Y: nominal lengths
+TOLERANCE = 0.02  # two percentage points between two sources of one SLO, where the file says nothing; chosen by feel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,8 @@ class Slo:
     """
     One promise: the share of good samples over `period_s` is at least `target`, a ratio in (0, 1).
 
-    `source` is `file#document`. `min_samples` is what the file asks for beyond the rule of the verdict.
+    `source` is `file#document`. `min_samples` is what the file asks for beyond the rule of the verdict. `sli` judges;
+    `beside` is read from another source and shown with it, and may say a share of good ones that differs by `tolerance`.
     """
 
     name: str
@@ -54,6 +56,12 @@ class Slo:
     period_s: float
     source: str
     min_samples: int | None = None
+    beside: Sli | None = None
+    tolerance: float = TOLERANCE
+
+    def indicator(self, source: str) -> Sli | None:
+        """What is read from a source, be it the one that judges or the one beside it; None when nothing is."""
+        return next((sli for sli in (self.sli, self.beside) if sli is not None and sli.source == source), None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `from_json` gives back an equal Slo."""
@@ -62,7 +70,7 @@ class Slo:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Slo:
         """The Slo of `to_json`."""
-        return cls(**{**data, "sli": Sli(**data["sli"])})
+        return cls(**{**data, "sli": Sli(**data["sli"]), "beside": Sli(**data["beside"]) if data.get("beside") else None})
 
 
 @dataclass(frozen=True, slots=True)

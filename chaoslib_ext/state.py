@@ -14,6 +14,7 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,11 @@ def run_dir(run_id: str) -> Path:
     return state_dir() / "runs" / run_id
 
 
-def create_run(run_id: str, header: dict[str, Any]) -> Path:
+def create_run(run_id: str, header: dict[str, Any], lay: Callable[[Path], None] | None = None) -> Path:
     """
     Makes the folder of a run, 0700, with `header` as its run.json, and returns it.
 
-    The folder appears complete or not at all, so a run without a header is never found. `header` names the
+    The folder appears complete, with whatever `lay` puts into it, or not at all, so a run without a header is never found. `header` names the
     process that owns the run: `{"supervisor": {"pid", "start_ticks", "boot_id"}, …}`. The space of the undo ledger is
     reserved. Raises FileExistsError, and Refused PREFLIGHT_FAILED when there is no room for it.
     """
@@ -59,6 +60,8 @@ def create_run(run_id: str, header: dict[str, Any]) -> Path:
         make_ledger(fresh)
         _reserved(fresh / RESERVE, RESERVE_BYTES)
         write_json(fresh / RUN, {**header, "ledger": {"v": 1, "bytes": LEDGER_BYTES}})
+        if lay is not None:
+            lay(fresh)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise Refused("PREFLIGHT_FAILED", f"{final.parent}: no room for the undo ledger of a run ({error}); nothing was touched") from error
@@ -179,6 +182,14 @@ def read_json(path: Path) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     raise ValueError(f"{path}: got {type(value).__name__}, expected a JSON object")
+
+
+def header(folder: Path) -> dict[str, Any]:
+    """The run.json of a run; empty when it is missing or cannot be read: undoing needs only the ledger."""
+    try:
+        return read_json(folder / RUN)
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 def zero_ns(folder: Path) -> int:

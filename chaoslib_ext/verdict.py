@@ -12,7 +12,7 @@ from typing import Any
 from chaoslib_ext import ledger
 from chaoslib_ext.judging.case import Case, case_of, unique
 from chaoslib_ext.judging.detection import judge_detection
-from chaoslib_ext.judging.objectives import judge_budget, judge_objective
+from chaoslib_ext.judging.objectives import judge_budget, judge_objectives
 from chaoslib_ext.judging.obligations import obligations
 from chaoslib_ext.judging.rpo import judge_rpo
 from chaoslib_ext.judging.rto import judge_recovery_after_removal, judge_rto, recovered_window
@@ -75,7 +75,7 @@ def _promises(case: Case) -> tuple[list[Finding], dict[str, Any]]:
     lacking = delivered(case, "recovered", recovered.span) if recovered is not None else None
     if lacking is not None:
         case.against.setdefault("recovered", []).extend(lacking.reasons)
-    found = [judge_objective(case, objective, recovered) for objective in case.block.objectives]
+    found = [finding for objective in case.block.objectives for finding in judge_objectives(case, objective, recovered)]
     judged = {
         "detection": judge_detection(case),
         "rto": judge_rto(case),
@@ -164,6 +164,7 @@ def _notices(case: Case) -> list[str]:
         found.append(f"a control ({case.control}): says something about the test, nothing about resilience")
     left = [event for event in case.run.of_kind("note") if event.get("ledger") and event.get("left") != 0]
     found += [f"test records remain in {event['ledger']}: {'how many is not known' if event.get('left') is None else event['left']}" for event in left]
+    found += [f"stopped by the rule {event['rule']}: {event.get('detail')}" for event in case.run.of_kind("stop") if event.get("src") == "guard"]
     found += _vouched(case)
     accepted = [entry for entry in ledger.entries(case.run.undo) if entry.rec == "ACCEPTED"]
     found += [f"accepted by a person, not healed: {entry.fault} on {entry.target.name}" for entry in accepted]
@@ -175,6 +176,10 @@ def _vouched(case: Case) -> list[str]:
     found, unfused = [], [str(name) for name in case.run.header.get("no_fuse") or []]
     if unfused:
         found.append(f"run without fuses (--no-fuse): had this machine been lost, nothing in the target would have taken back {', '.join(unfused)}")
+    permitted = case.run.header.get("approval") or {}
+    if permitted:
+        found.append(f"approved by {permitted['by']} until {permitted['until_utc']}" if permitted.get("by") else "confirmed with the plan's token")
+        found += [f"within the approval, but not as approved: {line}" for line in permitted.get("drift") or []]
     for one in case.run.header.get("accepted") or []:
         what = f"{one.get('fault')} of run {one.get('run')}, on {', '.join(map(str, one.get('targets') or []))}"
         found.append(f"accepted by {one.get('by')} at {one.get('utc')}, not healed: {what}: {one.get('reason')}")

@@ -18,7 +18,7 @@ import click
 
 from chaoslib_ext import __version__
 from chaoslib_ext.cli import reading, rooms, running, starting
-from chaoslib_ext.cli.words import Suggesting, problem_lines
+from chaoslib_ext.cli.words import Suggesting, problem_lines, tell
 from chaoslib_ext.errors import ChaosxError, InvalidFile, LedgerCorrupt, NotClean, Refused, UsageError
 from chaoslib_ext.reasons import REASONS
 
@@ -44,7 +44,7 @@ def exit_code_of(call: Callable[[], Any]) -> int:
         return 2
     except (click.exceptions.Abort, KeyboardInterrupt):
         with suppress(OSError):  # the terminal was closed, which is what stopped it
-            click.echo("stopped", err=True)
+            tell("stopped", err=True)
         return 4
     except BrokenPipeError:
         return _unheard()
@@ -64,25 +64,25 @@ def _unheard() -> int:
 def _told(error: Exception) -> int:
     """Says what went wrong; the exit code."""
     if isinstance(error, InvalidFile):
-        click.echo("\n".join(problem_lines(error)), err=True)
+        tell("\n".join(problem_lines(error)), err=True)
         return 2
     if isinstance(error, Refused):
         reason = REASONS[error.reason]
-        click.echo(f"not begun: {error.reason}: {error}\n{reason.sentence} {reason.next_step}", err=True)
+        tell(f"not begun: {error.reason}: {error}\n{reason.sentence} {reason.next_step}", err=True)
         return 6 if error.reason == "EARLIER_RUN_DIRTY" else 3
     if isinstance(error, NotClean | LedgerCorrupt):
-        click.echo(f"DIRTY: {error}", err=True)
+        tell(f"DIRTY: {error}", err=True)
         return 6
     if isinstance(error, ChaosxError):
-        click.echo(str(error), err=True)
+        tell(str(error), err=True)
         return 2 if isinstance(error, UsageError) else 5
     if isinstance(error, OSError) and error.filename is not None:
-        click.echo(f"{error.filename}: {error.strerror}; chaosx needs it and could not go on", err=True)
+        tell(f"{error.filename}: {error.strerror}; chaosx needs it and could not go on", err=True)
         return 5
     import traceback
 
     traceback.print_exception(error)
-    click.echo(f"chaosx failed: {type(error).__name__}: {error}\nThis is a fault of chaosx; please report it with the lines above.", err=True)
+    tell(f"chaosx failed: {type(error).__name__}: {error}\nThis is a fault of chaosx; please report it with the lines above.", err=True)
     return 5
 
 
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 for _command in (
-    *(starting.init, running.run, reading.validate, running.plan, reading.explain, reading.doctor, running.abort, running.recover),
+    *(starting.init, running.run, reading.validate, running.plan, running.approve, reading.explain, reading.doctor, running.abort, running.recover),
     *(reading.report, reading.judge, rooms.sandbox, reading.schema, starting.completion),
 ):
     main.add_command(_command)

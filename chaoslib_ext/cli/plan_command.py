@@ -123,8 +123,9 @@ def _load(load: Json) -> str:
 def _foot(path: Path, env: str, choice: EnvChoice, output: Path | None, plan: Json) -> list[str]:
     if plan["refused"]:
         return ["", "a run would be refused; nothing was touched"]
+    word = f" --confirm {plan['token']}" if plan["limits"]["class"] == "production" else ""
     if output is None:
-        return ["", f"run it: chaosx run {path} --env {env}"]
+        return ["", f"run it: chaosx run {path} --env {env}{word}"]
     if choice.kind == "sandbox" and not choice.name:
         return ["", f"written to {output}; a private sandbox is another one each time, so it cannot be run from this plan: use --env sandbox@NAME"]
-    return ["", f"written to {output}; run exactly this: chaosx run {path} --env {env} --plan {output}"]
+    return ["", f"written to {output}; run exactly this: chaosx run {path} --env {env} --plan {output}{word}"]

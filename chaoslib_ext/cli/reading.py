@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from chaoslib_ext.cli.running import ENV_HELP, environments
-from chaoslib_ext.cli.words import JSON_HELP, say, say_json, summary
+from chaoslib_ext.cli.words import JSON_HELP, say, say_json, summary, tell
 from chaoslib_ext.errors import UsageError
 
 
@@ -31,13 +31,13 @@ def validate(files: tuple[Path, ...], allow_code: bool, as_json: bool) -> int:
         return 2 if problems else 0
     for one in checked:
         for warning in one.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            tell(f"warning: {warning}", err=True)
         for problem in one.problems:
-            click.echo(str(problem), err=True)
+            tell(str(problem), err=True)
     if problems:
-        click.echo(f"not valid: {summary(problems)}", err=True)
+        tell(f"not valid: {summary(problems)}", err=True)
     else:
-        click.echo(f"{len(files)} {'file is' if len(files) == 1 else 'files are'} valid")
+        tell(f"{len(files)} {'file is' if len(files) == 1 else 'files are'} valid")
     return 2 if problems else 0
 
 
@@ -74,7 +74,7 @@ def doctor(env: str, as_json: bool) -> int:
     if as_json:
         say_json({"exit_code": exit_code(checks), "checks": [check.to_json() for check in checks]})
     else:
-        click.echo("\n".join(str(check) for check in checks))
+        tell("\n".join(str(check) for check in checks))
     return exit_code(checks)
 
 
@@ -104,8 +104,8 @@ def report(directory: Path, verify: bool, as_json: bool) -> int:
             say_json({"altered": altered})
             return 1 if altered else 0
         for line in altered:
-            click.echo(line)
-        click.echo("unaltered" if not altered else f"{len(altered)} altered", err=True)
+            tell(line)
+        tell("unaltered" if not altered else f"{len(altered)} altered", err=True)
         return 1 if altered else 0
     from chaoslib_ext.gate.outputs import write_all
 
@@ -113,7 +113,7 @@ def report(directory: Path, verify: bool, as_json: bool) -> int:
     if as_json:
         say_json({"written": written})
     else:
-        click.echo("\n".join(written))
+        tell("\n".join(written))
     return 0
 
 
@@ -132,9 +132,9 @@ def judge(directory: Path, as_json: bool) -> int:
     if as_json:
         say_json({"result": str(path), "differences": differences})
         return 0
-    click.echo(path)
+    tell(path)
     for line in differences:
-        click.echo(line, err=True)
+        tell(line, err=True)
     return 0
 
 

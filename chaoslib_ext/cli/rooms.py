@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from chaoslib_ext.cli.words import JSON_HELP, Suggesting, say_json
+from chaoslib_ext.cli.words import JSON_HELP, Suggesting, say_json, tell
 
 
 @click.group(cls=Suggesting)
@@ -24,7 +24,7 @@ def up(name: str, switches: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         say_json(rooms.environment_json(info))
     else:
-        click.echo(f"{info.name}: {info.url}  (chaosx run … --env sandbox@{info.name})")
+        tell(f"{info.name}: {info.url}  (chaosx run … --env sandbox@{info.name})")
     return 0
 
 
@@ -38,7 +38,7 @@ def status(as_json: bool) -> int:
     if as_json:
         say_json(found)
     else:
-        click.echo("\n".join(f"{one['name']}: {one['url']}  {one['ready']} of {one['of']} ready" for one in found) or "no sandbox")
+        tell("\n".join(f"{one['name']}: {one['url']}  {one['ready']} of {one['of']} ready" for one in found) or "no sandbox")
     return 0
 
 
@@ -53,7 +53,7 @@ def down(name: str, as_json: bool) -> int:
     if as_json:
         say_json({"name": name, "ended": ended})
     else:
-        click.echo(f"{name}: {'ended' if ended else 'there is no such sandbox'}")
+        tell(f"{name}: {'ended' if ended else 'there is no such sandbox'}")
     return 0
 
 
@@ -67,4 +67,4 @@ def switches(as_json: bool) -> None:
         say_json(WEAKNESSES)
         return
     for name, text in WEAKNESSES.items():
-        click.echo(f"{name:20} {text}")
+        tell(f"{name:20} {text}")

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
-
 from chaoslib_ext import state
+from chaoslib_ext.cli.words import tell
 from chaoslib_ext.environment import EnvChoice, Environment, parse_env_argument, read_environment
 from chaoslib_ext.errors import Refused, UsageError
 from chaoslib_ext.experiment import Experiment, read_experiment
@@ -24,6 +23,7 @@ from chaoslib_ext.formats.file_problems import nearest
 from chaoslib_ext.formats.yamlfile import is_file
 from chaoslib_ext.gate.outputs import write_all
 from chaoslib_ext.reasons import REASONS
+from chaoslib_ext.runner.approval import read_approval, told
 from chaoslib_ext.runner.plan import read_plan
 from chaoslib_ext.runner.prepare import Asked, command_line, prepare
 from chaoslib_ext.runner.session import Finished
@@ -44,6 +44,7 @@ class Options:
     plan_file: Path | None = None
     no_fuse: bool = False
     confirm: str = ""
+    approval_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +64,20 @@ def run_file(options: Options) -> Shown:
     choice = choose(options.env)
     experiment = read_for(options.experiment, choice, options.allow_code)
     stored = read_plan(options.plan_file) if options.plan_file else None
+    approval = read_approval(options.approval_file) if options.approval_file else None
     if stored is not None and options.seed not in (None, stored["seed"]):
         raise UsageError(f"--seed {options.seed}: the plan {options.plan_file} was drawn with seed {stored['seed']}; leave --seed out, or plan again")
     seed = stored["seed"] if stored is not None else options.seed
     check_folders(options.out)
     for warning in () if options.quiet else experiment.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        tell(f"warning: {warning}", err=True)
     with environment_of(choice) as environment:
-        prepared = prepare(experiment, environment, Asked(options.out, seed, command_line(), stored, options.allow_code, options.no_fuse, options.confirm))
+        asked = Asked(options.out, seed, command_line(), stored, options.allow_code, options.no_fuse, options.confirm, approval)
+        prepared = prepare(experiment, environment, asked)
+        for line in () if options.quiet else told(prepared.header["approval"]):
+            tell(line, err=True)
         if stored is not None and not options.quiet:
-            click.echo(f"plan {prepared.plan['token']}: the targets are the planned ones", err=True)
+            tell(f"plan {prepared.plan['token']}: the targets are the planned ones", err=True)
         finished = run_prepared(prepared, experiment, options.quiet)
     return shown(finished, draw(finished), prepared.plan["token"])
 
@@ -130,7 +135,7 @@ def environment_of(choice: EnvChoice) -> Iterator[Environment]:
         yield Environment.from_json(sandbox.environment_json(info))
         return
     private = f"run-{secrets.token_hex(4)}"
-    info = sandbox.up(private, choice.switches, owner_pid=os.getpid(), timeout_s=25)
+    info = sandbox.up(private, choice.switches, owner_pid=os.getpid())
     try:
         yield Environment.from_json(sandbox.environment_json(info))
     finally:
@@ -142,7 +147,7 @@ def draw(finished: Finished) -> list[Path]:
     try:
         return write_all(finished.directory)
     except Exception as error:  # the verdict is on disk already; say what failed and go on with it
-        click.echo(f"the outputs could not be drawn ({type(error).__name__}: {error}); try: chaosx report {finished.directory}", err=True)
+        tell(f"the outputs could not be drawn ({type(error).__name__}: {error}); try: chaosx report {finished.directory}", err=True)
         return []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from chaoslib_ext.cli.words import JSON_HELP, heard, say, say_json
+from chaoslib_ext.cli.words import JSON_HELP, heard, say, say_json, tell
 from chaoslib_ext.reasons import EXIT_CODES
 
 ENV_HELP = "An environment file, or its name in environments/; `sandbox`, `sandbox:SWITCH,…` (a private one), `sandbox@NAME` (one that runs)."
@@ -28,15 +28,26 @@ def environments(_context: click.Context, _parameter: click.Parameter, incomplet
 @click.option("--allow-code", is_flag=True, help=CODE_HELP)
 @click.option("--no-fuse", is_flag=True, help="Hold faults without a fuse in the target; needs --confirm, and the report says so.")
 @click.option("--confirm", default="", help="The environment's name (production: and the plan's token), for what needs a person's word.")
+@click.option("--approval", "approval_file", type=click.Path(path_type=Path), default=None, help="The stored approval of `chaosx approve`, for production.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 @click.option("--quiet", "-q", is_flag=True, help="Nothing on standard error but errors.")
 def run(
-    experiment: Path, env: str, out: Path, plan_file: Path | None, seed: int | None, allow_code: bool, no_fuse: bool, confirm: str, as_json: bool, quiet: bool
+    experiment: Path,
+    env: str,
+    out: Path,
+    plan_file: Path | None,
+    seed: int | None,
+    allow_code: bool,
+    no_fuse: bool,
+    confirm: str,
+    approval_file: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """Runs one experiment and leaves a report. The exit code is the verdict."""
     from chaoslib_ext.cli.run_command import Options, run_file
 
-    result = run_file(Options(experiment, env, out, seed, allow_code, quiet, plan_file, no_fuse, confirm))
+    result = run_file(Options(experiment, env, out, seed, allow_code, quiet, plan_file, no_fuse, confirm, approval_file))
     with heard():  # the run is over and sealed: that nobody reads about it does not change its verdict
         if as_json:
             say_json(result.as_json)
@@ -69,13 +80,36 @@ def plan(experiment: Path, env: str, output: Path | None, seed: int | None, allo
 
 
 @click.command()
+@click.argument("plan_file", metavar="PLAN", type=click.Path(path_type=Path))
+@click.option("--by", required=True, help="Who approves.")
+@click.option("--until", default="", help="A time with its zone, like 2030-01-31T18:00Z.")
+@click.option("--for", "for_", default="", help="How long from now, like 2h.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="Where to write the approval, for `chaosx run --approval`.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+def approve(plan_file: Path, by: str, until: str, for_: str, output: Path, as_json: bool) -> int:
+    """
+    Approves a plan of `chaosx plan -o` for a while: this experiment, in this environment, within these caps.
+
+    Another draw of replicas within the caps is still approved; anything else is not. The file tells an edit, and is no signature.
+    """
+    from chaoslib_ext.cli.approve_command import approve_file
+
+    shown = approve_file(plan_file, by, until, for_, output)
+    if as_json:
+        say_json(shown.approval)
+    else:
+        say(shown.text)
+    return 0
+
+
+@click.command()
 @click.argument("run_id", required=False)
 @click.option("--reason", default="", help="Why; it is written on the timeline.")
 def abort(run_id: str | None, reason: str) -> int:
     """Stops a run from another terminal: its faults are taken back first."""
     from chaoslib_ext.runner.abort import abort_run
 
-    click.echo(abort_run(run_id, reason))
+    tell(abort_run(run_id, reason))
     return 0
 
 
@@ -94,9 +128,9 @@ def recover(run_id: str | None, every: bool, env: str | None, dry_run: bool, dea
 
     found = recover_command(Wanted(run_id, every, env, deadline, dry_run, fault, reason))
     for line in found.accepted:
-        click.echo(f"accepted: {line}", err=True)
+        tell(f"accepted: {line}", err=True)
     if as_json:
         say_json(found.as_json)
     else:
-        click.echo(found.text)
+        tell(found.text)
     return found.exit_code

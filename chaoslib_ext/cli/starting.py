@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from chaoslib_ext.cli.words import JSON_HELP, say_json
+from chaoslib_ext.cli.words import JSON_HELP, say_json, tell
 from chaoslib_ext.errors import UsageError
 
 SHELLS = ("bash", "zsh", "fish")
@@ -24,7 +24,7 @@ def init(directory: Path, template: str, as_json: bool) -> int:
     if as_json:
         say_json({"directory": str(directory), "made": made.made, "kept": made.kept, "next": made.next_command})
     else:
-        click.echo(made.text)
+        tell(made.text)
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ KINDS = {
     "code": "code that needs --allow-code",
 }
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "ABORTED": "yellow", "ERROR": "red", "DIRTY": "red"}
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Suggesting(click.Group):
@@ -65,9 +67,20 @@ def heard() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python's own last flush must not complain
 
 
+def harmless(text: str) -> str:
+    """The text without what a terminal obeys instead of showing: names and errors come from outside. Its lines stay."""
+    return _OBEYED.sub("\ufffd", text)
+
+
+def tell(text: object, err: bool = False) -> None:
+    """Lines for a person, on standard output or error."""
+    click.echo(harmless(str(text)), err=err)
+
+
 def say_json(value: Any) -> None:
     """One JSON document on standard output; the same bytes for the same value."""
-    click.echo(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    click.echo(_OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text))  # only inside its texts can such a character stand
 
 
 def wants_colour(stream: Any = None) -> bool:
@@ -79,7 +92,8 @@ def wants_colour(stream: Any = None) -> bool:
 
 def say(text: str) -> None:
     """Text on standard output; its first word is coloured when it is a verdict and colour is wanted."""
-    word, space, rest = text.partition("\n")
+    word, space, rest = harmless(text).partition("\n")
+    text = word + space + rest
     if wants_colour() and word in _COLOURS:
         text = click.style(word, fg=_COLOURS[word], bold=True) + space + rest
     click.echo(text, color=True)

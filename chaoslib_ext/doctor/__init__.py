@@ -15,6 +15,7 @@ from chaoslib_ext import clock
 from chaoslib_ext.doctor.check import Check
 from chaoslib_ext.doctor.installed import chromium, envoy, importable, libraries, python
 from chaoslib_ext.doctor.leftovers import open_runs, sandboxes, state_directory
+from chaoslib_ext.doctor.marks import in_targets
 from chaoslib_ext.environment import EnvChoice, read_environment
 from chaoslib_ext.errors import ChaosxError, InvalidFile
 from chaoslib_ext.process.client import alive, read_roster
@@ -29,7 +30,7 @@ def examine(choice: EnvChoice) -> list[Check]:
     """All checks for one environment."""
     began = time.monotonic_ns(), time.time()
     found = [*python(), *libraries(), importable("locust"), importable("chaoslib"), envoy(choice), chromium()]
-    found += [*state_directory(), *open_runs(), *sandboxes(), *_environment(choice)]
+    found += [*state_directory(), *open_runs(), *sandboxes(), *_environment(choice), *in_targets(choice)]
     return [*found, *_clock(*began)]
 
 

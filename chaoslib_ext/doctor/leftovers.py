@@ -67,7 +67,7 @@ def open_runs() -> Iterator[Check]:
 def _open_run(folder: Path) -> Check:
     """One run that is not closed: how old, whose, and what of it is not proven healed."""
     try:
-        owner = state.read_json(folder / state.RUN).get("supervisor") or {}
+        owner = state.read_json(folder / state.RUN).get("supervisor") or {}  # unlike header, it says what is wrong
         lives = owner_alive(folder)
     except (ValueError, TypeError) as error:
         return Check("open run", "left", f"{folder.name}: its run.json cannot be read ({error})", f"chaosx recover --run {folder.name}")

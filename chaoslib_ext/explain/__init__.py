@@ -44,6 +44,7 @@ _SOURCES = {
     "probes": ["events.jsonl (kind activity, type probe)"],
     "managed": ["events.jsonl (kind activity, managed)"],
     "hypothesis": ["events.jsonl (kind activity, where recheck)"],
+    "sources": ["events.jsonl (kind reading, name sli)", "load/w0 (rows)", "run.json (block)"],
     "clock": ["run.json (clock)"],
     "evidence": ["SEALED", "load/w0/meta.json", "load/w0/seconds.bin"],
     "load child": ["run.json (children)", "load/w0/meta.json"],

@@ -111,7 +111,10 @@ def chosen_environment() -> Environment:
         raise UsageError("a fault of chaoslib_ext needs an environment: set CHAOSX_ENV to a file or to sandbox@NAME, or use `chaosx run --env`")
     choice = parse_env_argument(argument)
     if choice.kind == "file" and choice.path is not None and choice.path.exists():
-        return read_environment(choice.path)
+        found = read_environment(choice.path)
+        if found.class_ == "production":
+            raise UsageError(f"CHAOSX_ENV: {choice.path} is production, where a plan is confirmed or approved first: use `chaosx plan`, then `chaosx run`")
+        return found
     if not choice.name:
         raise UsageError("CHAOSX_ENV: got a private sandbox, which only `chaosx run` can own; `chaosx sandbox up NAME`, then CHAOSX_ENV=sandbox@NAME")
     return _of_sandbox(choice.name)

@@ -96,12 +96,12 @@ def _selection_problems(slos: list[Slo], load: LoadProfile | None, part: Documen
     journeys = {journey.name for journey in load.journeys}
     steps = {step.name for journey in load.journeys for step in journey.steps}
     found: list[Problem | None] = []
-    for slo in (one for one in slos if one.sli.source == "locust"):
-        known = journeys if slo.sli.select_class == "journey" else steps
-        if slo.sli.select_name is not None and slo.sli.select_name not in known:
-            near = nearest(slo.sli.select_name, journeys | steps)
+    for slo, sli in ((slo, sli) for slo in slos if (sli := slo.indicator("locust")) is not None):
+        known = journeys if sli.select_class == "journey" else steps
+        if sli.select_name is not None and sli.select_name not in known:
+            near = nearest(sli.select_name, journeys | steps)
             hint = f"did you mean {near!r}?" if near else f"there are: {', '.join(sorted(journeys | steps))}"
-            text = f"SLO {slo.name} ({slo.source}) selects the {slo.sli.select_class} {slo.sli.select_name!r}, which the load profile has not; {hint}"
+            text = f"SLO {slo.name} ({slo.source}) selects the {sli.select_class} {sli.select_name!r}, which the load profile has not; {hint}"
             found.append(part.problem(("slos",), text))
     return found
 

@@ -28,7 +28,7 @@ def _version(value: object) -> object:
 
 
 def _reason(value: object) -> object:
-    if value not in REASONS:
+    if not isinstance(value, str) or value not in REASONS:
         near = nearest(value, REASONS)
         raise ValueError(f"got {shown(value)}, expected a reason code" + (f"; did you mean {near}?" if near else ""))
     return value

@@ -69,13 +69,13 @@ PLAN = record(
         "warnings": TEXTS,
         "token": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
     },
-    {"seed": COUNT, "outlook": ANY_MAPPING},
+    {"seed": COUNT, "outlook": ANY_MAPPING, "limits": ANY_MAPPING},
 )
 
 FINDING = record(
     {
         "id": TEXT,
-        "kind": one_of("slo", "rto", "recovery_after_removal", "rpo", "detection", "budget", "hypothesis", "effect", "obligation"),
+        "kind": one_of("slo", "sources", "rto", "recovery_after_removal", "rpo", "detection", "budget", "hypothesis", "effect", "obligation"),
         "slo": maybe(TEXT),
         "window": maybe(TEXT),
         "target": maybe(NUMBER),

@@ -9,13 +9,14 @@ from typing import TypeVar
 from chaoslib_ext.errors import Problem
 from chaoslib_ext.formats import slo_models as models
 from chaoslib_ext.formats.file_problems import nearest, tried
-from chaoslib_ext.formats.quantities import shown
+from chaoslib_ext.formats.quantities import parse_ratio, shown
 from chaoslib_ext.formats.yamlfile import Document, KeyPath, read_documents
 from chaoslib_ext.promql import counter_query
-from chaoslib_ext.slo import Sli, Slo
+from chaoslib_ext.slo import TOLERANCE, Sli, Slo
 
 _KINDS = ("SLO", "SLI", "DataSource", "Service", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")
 _ANNOTATIONS = "chaoslib-ext.dev/"
+_MIN_SAMPLES, _BESIDE, _TOLERANCE = (_ANNOTATIONS + name for name in ("min-samples", "beside", "tolerance"))
 
 Found = TypeVar("Found", models.SloDocument, models.SliDocument)
 
@@ -92,10 +93,11 @@ class SloReading:
         target = self._target(spec, document)
         sli = self._sli(slo, document)
         min_samples = self._min_samples(slo, document)
+        beside, tolerance = self._beside(slo, sli, document), self._tolerance(slo, document)
         if len(self.problems) > before or sli is None:
             return None
         source = f"{document.file}#{document.index}"
-        return Slo(name, spec.service, slo.metadata.displayName or name, sli, target, window.duration, source, min_samples)
+        return Slo(name, spec.service, slo.metadata.displayName or name, sli, target, window.duration, source, min_samples, beside, tolerance)
 
     def _refuse(self, document: Document, path: KeyPath, text: str) -> None:
         self.problems.append(document.problem(path, text))
@@ -119,7 +121,9 @@ class SloReading:
         wanted: int | None = None
         for key, value in (slo.metadata.annotations or {}).items():
             path: KeyPath = ("metadata", "annotations", key)
-            if key == _ANNOTATIONS + "min-samples":
+            if key in (_BESIDE, _TOLERANCE):
+                continue
+            if key == _MIN_SAMPLES:
                 if value.isascii() and value.isdigit() and 0 < len(value) < 10 and int(value) > 0:
                     wanted = int(value)
                 else:
@@ -127,6 +131,30 @@ class SloReading:
             elif key.startswith(_ANNOTATIONS):
                 self.warnings.append(f"{document.file}:{document.line(path)}: the annotation {key} is not used; windows live in the experiment")
         return wanted
+
+    def _beside(self, slo: models.SloDocument, sli: Sli | None, document: Document) -> Sli | None:
+        """The indicator that an annotation names, to be shown beside the one that judges."""
+        name = (slo.metadata.annotations or {}).get(_BESIDE)
+        if name is None:
+            return None
+        path: KeyPath = ("metadata", "annotations", _BESIDE)
+        found = self._named(name, document, path)
+        if found is not None and sli is not None and found.source == sli.source:
+            self._refuse(document, path, f"{shown(name)} is read from {found.source}, like the one that judges; expected an SLI of another source")
+        return found
+
+    def _tolerance(self, slo: models.SloDocument, document: Document) -> float:
+        """How far apart two sources may be, as a ratio."""
+        annotations, path = slo.metadata.annotations or {}, ("metadata", "annotations", _TOLERANCE)
+        if _TOLERANCE not in annotations:
+            return TOLERANCE
+        if _BESIDE not in annotations:
+            self._refuse(document, path, f"says nothing without `{_BESIDE}`, the name of a second SLI")
+        try:
+            return parse_ratio(annotations[_TOLERANCE])
+        except ValueError:
+            self._refuse(document, path, f'got {shown(annotations[_TOLERANCE])}, expected percentage points in quotes, like "2%"')
+            return TOLERANCE
 
     def _sli(self, slo: models.SloDocument, document: Document) -> Sli | None:
         spec, name = slo.spec, slo.metadata.name
@@ -137,11 +165,15 @@ class SloReading:
             inline = spec.indicator
             named = inline.metadata.name if inline.metadata else name
             return self._indicator(named, inline.spec, document, ("spec", "indicator", "spec"))
-        found = self.slis.get(spec.indicatorRef or "")
+        return self._named(spec.indicatorRef, document, ("spec", "indicatorRef"))
+
+    def _named(self, name: str | None, document: Document, path: KeyPath) -> Sli | None:
+        """The indicator of a document of kind SLI; `path` is where its name is written."""
+        found = self.slis.get(name or "")
         if found is None:
-            near = nearest(spec.indicatorRef, self.slis)
+            near = nearest(name, self.slis)
             hint = f"did you mean `{near}`?" if near else f"there are: {', '.join(sorted(self.slis)) or 'none'}"
-            self._refuse(document, ("spec", "indicatorRef"), f"no SLI is called {shown(spec.indicatorRef)}; {hint}")
+            self._refuse(document, path, f"no SLI is called {shown(name)}; {hint}")
             return None
         return self._indicator(found[0].metadata.name, found[0].spec, found[1], ("spec",))
 

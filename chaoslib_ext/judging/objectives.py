@@ -12,6 +12,7 @@ from chaoslib_ext import stats
 from chaoslib_ext.block import Objective
 from chaoslib_ext.clock import NS
 from chaoslib_ext.errors import NoData
+from chaoslib_ext.judging.beside import judge_sources
 from chaoslib_ext.judging.case import Case, count_in, target_of, too_unknown, unknown_reason, why_no_window
 from chaoslib_ext.judging.rto import Recovered
 from chaoslib_ext.judging.soundness import needed_for
@@ -20,6 +21,17 @@ from chaoslib_ext.judging.windows import Span
 from chaoslib_ext.result import INCONCLUSIVE, MET, MISSED, Finding
 from chaoslib_ext.samples import Count
 from chaoslib_ext.slo import Slo
+
+
+def judge_objectives(case: Case, objective: Objective, recovered: Recovered | None) -> list[Finding]:
+    """The finding on one SLO in one window, and on what its second source says, where it has one."""
+    beside = judge_sources(case, objective, _span(case, objective, recovered))
+    return [judge_objective(case, objective, recovered), *([] if beside is None else [beside])]
+
+
+def _span(case: Case, objective: Objective, recovered: Recovered | None) -> Span | None:
+    """The window of an objective; None when it did not happen."""
+    return (recovered.span if recovered else None) if objective.window == "recovered" else case.windows.get(objective.window)
 
 
 def judge_objective(case: Case, objective: Objective, recovered: Recovered | None) -> Finding:
@@ -31,7 +43,7 @@ def judge_objective(case: Case, objective: Objective, recovered: Recovered | Non
     target = target_of(objective, slo)
     told["target"] = target
     settled = objective.window != "recovered" or (recovered is not None and recovered.settled)
-    span = (recovered.span if recovered else None) if objective.window == "recovered" else case.windows.get(objective.window)
+    span = _span(case, objective, recovered)
     if span is None:
         return Finding(**told, outcome=INCONCLUSIVE, reasons=(why_no_window(case, objective.window),), evidence=("the window did not happen",))
     if slo.sli.source == REMOTE:

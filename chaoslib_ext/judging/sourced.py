@@ -19,7 +19,7 @@ from chaoslib_ext.slo import Slo
 from chaoslib_ext.stats import meets
 
 REMOTE = "prometheus"
-_EXACT = frozenset({"fault", "whole"})  # their edges are where it matters; elsewhere the inside of the window speaks for it
+EXACT = frozenset({"fault", "whole"})  # their edges are where it matters; elsewhere the inside of the window speaks for it
 SCRAPE_NS = NS  # how long one scrape may take until it can be read; where it takes longer, the time without a change shows it
 Reading = dict[str, Any]
 
@@ -41,7 +41,7 @@ class Sourced:
     def met(self, target: float, window: str) -> bool | None:
         """Whether the target was met; None when the readings are too far apart to say. Only with an empty `reason`."""
         inside = self.inside
-        if window not in _EXACT:
+        if window not in EXACT:
             return meets(inside.good, inside.known, target)
         if self.at_most is None:
             return None

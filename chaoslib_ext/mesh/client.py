@@ -37,18 +37,22 @@ class HasAdmin(Protocol):
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over the Unix socket at `host`."""
+    """HTTP over the Unix socket at `path`, which may hold what no name of a host may."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("admin", timeout=timeout)
+        self._path = path
 
     def connect(self) -> None:
         """Connects to the socket instead of to an address."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
+        self.sock.connect(self._path)
 
 
 def ask_admin(admin: str, path: str, timeout_s: float = CALL_S, method: str = "GET") -> bytes:
     """The body of an answer of Envoy's admin socket. Raises OSError when it does not answer, or not with 200 (PermissionError: 401, 403)."""
-    connection = _UnixConnection(admin, timeout=timeout_s)
+    connection = _UnixConnection(admin, timeout_s)
     try:
         connection.request(method, path, headers={"Host": "admin"})
         answer = connection.getresponse()

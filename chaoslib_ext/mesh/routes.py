@@ -123,6 +123,11 @@ def owner_of(route: dict[str, Any]) -> str | None:
     return str(mark.get("owner")) if isinstance(mark, dict) else None
 
 
+def owners_in(document: Document) -> list[str]:
+    """Whose faults, by our kind of mark, are in the table, each once."""
+    return list(dict.fromkeys(owner for _, route in _routes(table_of(document)) if (owner := owner_of(route)) is not None))
+
+
 def with_fault(document: Document, chosen: Sequence[str], owner: str, what: dict[str, Any]) -> Document:
     """
     The document with the fault, marked as `owner`'s, in these routes, and a new version.

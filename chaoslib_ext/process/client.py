@@ -149,12 +149,14 @@ def _read_line(connection: socket.socket, left_s: Callable[[], float]) -> bytes:
 def _answer(line: bytes, where: str) -> dict[str, Any]:
     try:
         reply = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConnectionError(f"{where}: the answer is no JSON: {line[:80]!r}") from error
     if not isinstance(reply, dict):
         raise ConnectionError(f"{where}: got {line[:80]!r}, expected a JSON object")
     if reply.get("error"):
         raise _refusal(reply, where)
+    if not isinstance(reply.get("identity"), str):
+        raise ConnectionError(f"{where}: got {line[:80]!r}, which says not who answers: it is no answer of a control socket")
     return reply
 
 

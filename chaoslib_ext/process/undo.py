@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import http.client
 import signal
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.errors import FaultFailed
 from chaoslib_ext.ledger import Entry, Step
 from chaoslib_ext.process import disk, tracer
-from chaoslib_ext.process.client import control, parse_uid, process_state, signal_uid, uid_alive
+from chaoslib_ext.process.client import alive, control, parse_uid, process_state, read_roster, signal_uid, uid_alive
 from chaoslib_ext.process.store import continue_node, node_processes
 
+AGAIN_S = 0.007  # chosen by feel: a handler of SIGCONT runs within it
 CALL_S = 2.0  # one question to a control socket; on one machine it takes a millisecond
 
 
@@ -26,7 +29,16 @@ def thaw(entry: Entry) -> Step:
     pid = parse_uid(entry.target.uid)[1]
     if not uid_alive(entry.target.uid) or not signal_uid(entry.target.uid, signal.SIGCONT):
         return Step("GONE", "that incarnation has ended")
-    return Step("RETRY", "still stopped after SIGCONT") if process_state(pid) in ("T", "t") else Step("UNDONE")
+    return Step("UNDONE") if _goes_on(pid) else Step("RETRY", "still stopped after SIGCONT")
+
+
+def _goes_on(pid: int) -> bool:
+    """Whether a process is not stopped, and is not stopped again at once by somebody else."""
+    for _ in range(3):
+        if process_state(pid) in ("T", "t"):
+            return False
+        time.sleep(AGAIN_S)  # whoever stops it again needs a moment to notice
+    return True
 
 
 def open_link(entry: Entry) -> Step:
@@ -134,7 +146,8 @@ def _strip(entry: Entry, look: Callable[[], tuple[Any, Any]], undo: dict[str, An
         fenced = _end(entry, undo)
         owner, mode = look()
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        return Step("GONE", f"nobody answers there any more ({error})") if _keeper_gone(entry) else Step("RETRY", str(error))
+        gone = not _runs_on(entry) and _keeper_gone(entry)
+        return Step("GONE", f"nobody answers there any more ({error})") if gone else Step("RETRY", str(error))
     except _OtherIdentity as error:
         return Step("GONE", str(error))
     except FaultFailed as error:
@@ -155,6 +168,20 @@ def _end(entry: Entry, undo: dict[str, Any]) -> bool:
     try:
         return bool(_ask(entry, undo).get("over") == entry.ours["owner"])
     except FaultFailed:
+        return False
+
+
+def _runs_on(entry: Entry) -> bool:
+    """Whether the process that holds what we changed still runs though nobody answers: a socket can lose its name, and get it back."""
+    try:
+        if uid_alive(entry.target.uid):
+            return True
+    except ValueError:  # a zone is no process; its keeper is
+        pass
+    try:
+        roster = read_roster(Path(entry.ours["marker"]).parents[1] / "roster.json")
+        return bool(roster["identity"] == entry.target.identity and alive(roster["keeper"]["pid"], roster["keeper"]["start_ticks"]))
+    except (OSError, FaultFailed, KeyError, TypeError, IndexError):
         return False
 
 

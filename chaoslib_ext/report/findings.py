@@ -103,6 +103,8 @@ def ratio(finding: Finding) -> float | None:
 
 def _title(kind: str, finding: Finding) -> str:
     slo = clean(finding.get("slo") or "", 120)
+    if kind == "sources":
+        return Prose(f"{slo} · beside it, {clean(finding.get('source') or '', 40)}")
     if kind == "slo":
         return Prose(f"{slo or 'SLO'} · from {clean(finding['source'], 40)}") if finding.get("source") else slo or "SLO"
     if kind in PROOFS:
@@ -123,6 +125,8 @@ def _target(kind: str, finding: Finding) -> str:
         return clean(target, 80) if target not in (None, True) else NOTHING
     if kind in _TIMES:
         return f"≤{NBSP}{seconds(target)}"
+    if kind == "sources":
+        return f"within {target * 100:g}{NBSP}pp"
     return f"≤{NBSP}{percent(target)}" if kind == "budget" else f"≥{NBSP}{percent(target, 3)}"
 
 
@@ -130,7 +134,7 @@ def _measured(kind: str, finding: Finding) -> str:
     lo, hi = finding.get("lo"), finding.get("hi")
     if kind in _TIMES:
         return bracket(lo, hi) if lo is not None else "not measured"
-    if kind == "slo":
+    if kind in ("slo", "sources"):
         share = ratio(finding)
         return percent(share) if share is not None else "no data"
     if kind == "budget":

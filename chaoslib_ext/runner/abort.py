@@ -21,7 +21,7 @@ def abort_run(run_id: str | None, reason: str) -> str:
     Without `run_id` the only run under way is meant. Raises UsageError when there is none, or more than one.
     """
     folder = state.run_dir(run_id) if run_id else _only_run()
-    owner = state.read_json(folder / state.RUN).get("supervisor") or {}
+    owner = state.header(folder).get("supervisor") or {}
     if not owner_alive(folder):
         raise UsageError(f"run {folder.name} is not under way; if it left something behind: chaosx recover --run {folder.name}")
     state.write_json(folder / "abort.json", {"by": _person(), "reason": reason})

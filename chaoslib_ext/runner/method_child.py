@@ -31,6 +31,8 @@ from chaoslib.types import Strategy
 from chaoslib_ext.children import die_with_parent
 from chaoslib_ext.faults import injection
 from chaoslib_ext.faults.recording import trouble
+from chaoslib_ext.runner.fence import keep_http_inside
+from chaoslib_ext.runner.hush import forms, hushed, values_in
 
 TEXT_LIMIT = 2000
 READING_PERIOD_S = 1.0  # chosen by feel: often enough for a chart, rare enough to cost nothing
@@ -41,12 +43,13 @@ class Wire:
 
     def __init__(self) -> None:
         self._fd = os.dup(1)
+        self.words: tuple[str, ...] = ()  # what is never said: the experiment's secrets
         os.dup2(2, 1)
         self._lock = threading.Lock()
 
     def say(self, message: dict[str, Any]) -> None:
         """Writes one line; the supervisor's end of the pipe may be gone, which is its business."""
-        line = json.dumps(message, default=str, separators=(",", ":")) + "\n"
+        line = hushed(json.dumps(message, default=str, separators=(",", ":")), self.words) + "\n"
         with self._lock:
             try:
                 os.write(self._fd, line.encode())
@@ -114,6 +117,7 @@ class Session:
         self.document, self.wire = document, wire
         self.configuration = load_configuration(document.get("configuration", {}))
         self.secrets = load_secrets(document.get("secrets", {}), self.configuration)
+        wire.words = forms(values_in(self.secrets))
         self.configuration = load_dynamic_configuration(self.configuration, self.secrets)
 
     def hypothesis(self, registry: EventHandlerRegistry) -> dict[str, Any] | None:
@@ -176,6 +180,14 @@ def run_file_rollbacks(session: Session, wire: Wire) -> None:
 MODES = {"method": run_method, "recheck": run_recheck, "rollback": run_file_rollbacks}
 
 
+def _hush(record: logging.LogRecord, words: tuple[str, ...]) -> bool:
+    """Takes secrets out of a line of the log, and of the traceback that would follow it."""
+    record.msg, record.args = hushed(record.getMessage(), words), ()
+    if record.exc_info:
+        record.exc_text = hushed(logging.Formatter().formatException(record.exc_info), words)  # what a handler prints, once it is there
+    return True
+
+
 def main(argv: list[str]) -> int:
     """The process: ready, go, done."""
     state_dir, mode = Path(argv[1]), argv[2]
@@ -183,11 +195,13 @@ def main(argv: list[str]) -> int:
     die_with_parent(int(spec["supervisor_pid"]))
     if spec.get("allow_code"):
         sys.path.append(str(Path.cwd()))  # the file's own modules lie where it is run from; behind every installed one
+    keep_http_inside((spec.get("environment") or {}).get("hosts") or [])
     wire = Wire()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     lock = os.open(state_dir / "heal.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     if mode == "method":
         fcntl.flock(lock, fcntl.LOCK_SH)  # held for life: the healer's last heal waits until nobody can inject
+    logging.getLogger().handlers[0].addFilter(lambda record: _hush(record, wire.words))
     session = Session(json.loads((state_dir / "document.json").read_text(encoding="utf-8")), wire)
     wire.say({"op": "ready"})
     if json.loads(sys.stdin.readline() or "{}").get("op") != "go":

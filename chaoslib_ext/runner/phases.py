@@ -20,6 +20,7 @@ from chaoslib_ext.runner.child import Child
 from chaoslib_ext.runner.stage import Stage, Stop
 
 READY_S = 30.0  # starting a child takes under a second here; this is for a machine that swaps
+GATE_S = 300.0  # how long the hypothesis may take before the method, as after it
 REMOVAL_S = 15.0  # how long the prober may need to see a target again after the heal
 HEAL_MARGIN_S = 15.0
 
@@ -139,9 +140,11 @@ def baseline_trouble(seconds: list[dict[str, Any]], course: Course) -> tuple[str
     return None
 
 
-def _method(stage: Stage) -> None:
+def _method(stage: Stage, gate_s: float = GATE_S) -> None:
     child = stage.children["method"]
     child.send({"op": "go"})
+    if not stage.pump(lambda: bool(stage.seen.method) or "method" in stage.seen.done, gate_s):
+        raise Stop("undecided", "PROBE_ERRORED", f"the hypothesis was not judged within {gate_s:g} s; a regex of a tolerance may take for ever")
     stage.pump(lambda: "method" in stage.seen.done, None)
     status = (stage.seen.journal or {}).get("status")
     if status in ("interrupted", "aborted", "failed"):
@@ -228,7 +231,7 @@ def one_off(stage: Stage, mode: str) -> None:
     name = mode
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.runner.method_child", str(stage.state_dir), mode]
     stage.expected_to_end.add(name)
-    child = stage.add(Child(name, argv, stage.state_dir, without=stage.withheld))
+    child = stage.add(Child(name, argv, stage.state_dir, without=stage.withheld(name)))
     children.record(stage.state_dir, name, child.process.pid)
     child.send({"op": "go"})
     stage.pump(lambda: name in stage.seen.done or child.at_end, 300.0)

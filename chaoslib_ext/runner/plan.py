@@ -17,14 +17,14 @@ from chaoslib_ext.faults import planning
 from chaoslib_ext.formats.quantities import shown
 from chaoslib_ext.formats.variables import configured, substituted
 from chaoslib_ext.loadprofile import LoadProfile
-from chaoslib_ext.runner.blast import beyond
+from chaoslib_ext.runner.blast import beyond, limits
 from chaoslib_ext.runner.guards import unfused
 from chaoslib_ext.runner.outlook import outlook
 
 
 def make_plan(experiment: Experiment, environment: Environment, seed: int) -> dict[str, Any]:
     """
-    The plan as JSON: `{intent, resolved, cost, survivors, refused, warnings, token, seed}`.
+    The plan as JSON: `{intent, limits, resolved, cost, survivors, refused, warnings, token, seed}`.
 
     Raises UsageError for an empty selection and Refused CAPS_EXCEEDED where a fault would hit more than the caps allow.
     """
@@ -70,6 +70,7 @@ def _plan(experiment: Experiment, environment: Environment, seed: int, rows: lis
     }
     whole = {
         "intent": intent,
+        "limits": limits(environment),
         "resolved": rows,
         "cost": _cost(experiment, rows),
         "survivors": _survivors(rows),
@@ -167,11 +168,12 @@ def same_or_refuse(stored: dict[str, Any], fresh: dict[str, Any]) -> None:
 
     Raises Refused with the differences: PREFLIGHT_FAILED for another intent, TARGETS_CHANGED for other targets.
     """
-    if token(stored["intent"]) != fresh["token"]:
-        raise Refused(
-            "PREFLIGHT_FAILED", "this is not what was planned:\n" + "\n".join(f"  {line}" for line in _differences(stored["intent"], fresh["intent"]))
-        )
-    told = [line for row in _paired(stored, fresh) for line in _drift(*row)]
+    other = differences(stored["intent"], fresh["intent"]) if token(stored["intent"]) != fresh["token"] else []
+    other += differences(stored.get("limits"), fresh["limits"], "environment") if stored.get("limits") else []
+    other += [line for name, old, new in _paired(stored, fresh) if old and new for line in differences(old.get("arguments"), new.get("arguments"), name)]
+    if other:
+        raise Refused("PREFLIGHT_FAILED", "this is not what was planned:\n" + "\n".join(f"  {line}" for line in other))
+    told = [line for row in _paired(stored, fresh) for line in drift(*row)]
     if told:
         raise Refused("TARGETS_CHANGED", "since the plan was made:\n" + "\n".join(f"  {line}" for line in told))
 
@@ -185,7 +187,7 @@ def _paired(stored: dict[str, Any], fresh: dict[str, Any]) -> list[tuple[str, Ro
     return [(name, old.get(name, {}), new.get(name, {})) for name in dict.fromkeys([*old, *new])]
 
 
-def _drift(name: str, stored: Row, fresh: Row) -> list[str]:
+def drift(name: str, stored: Row, fresh: Row) -> list[str]:
     """What is hit now and was not planned, what was planned and is not hit, and who survives."""
     old, new = _by_uid(stored), _by_uid(fresh)
     told = [f"{name}: planned {old[uid]} ({uid}), which is not there any more, or not drawn" for uid in old.keys() - new.keys()]
@@ -204,12 +206,12 @@ def _counted(row: Row) -> str:
     return ", ".join(f"{zone} {number}" for zone, number in sorted(survivors.items())) if isinstance(survivors, dict) and survivors else "none"
 
 
-def _differences(old: Any, new: Any, path: str = "") -> list[str]:
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Where two JSON values differ, at most 20 lines."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys(), key=str)
-        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))][:20]
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))][:20]
     if isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
-        return [line for at, pair in enumerate(zip(old, new, strict=True)) for line in _differences(*pair, f"{path}[{at}]")][:20]
+        return [line for at, pair in enumerate(zip(old, new, strict=True)) for line in differences(*pair, f"{path}[{at}]")][:20]
     same = json.dumps(old, sort_keys=True, default=str) == json.dumps(new, sort_keys=True, default=str)
     return [] if same else [f"{path}: planned {shown(old)}, now {shown(new)}"]

@@ -24,6 +24,7 @@ from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.load.given import secret_values
 from chaoslib_ext.process.client import start_ticks
+from chaoslib_ext.runner.approval import permission
 from chaoslib_ext.runner.guards import lock_target, refuse_after_dirty, without_fuse
 from chaoslib_ext.runner.phases import Course
 from chaoslib_ext.runner.plan import make_plan, same_or_refuse
@@ -66,7 +67,7 @@ class Asked:
     What the command line asks for beside the files.
 
     `stored` is the plan that the run must be, `allow_code` admits code that is not ours, `no_fuse` what is held without a
-    fuse, if `confirm` is the word for that.
+    fuse, if `confirm` is the word for that, `approval` the stored one of `chaosx approve`.
     """
 
     out: Path
@@ -76,6 +77,7 @@ class Asked:
     allow_code: bool = False
     no_fuse: bool = False
     confirm: str = ""
+    approval: dict[str, Any] | None = None
 
 
 def prepare(experiment: Experiment, environment: Environment, asked: Asked) -> Prepared:
@@ -85,6 +87,7 @@ def prepare(experiment: Experiment, environment: Environment, asked: Asked) -> P
     if asked.stored is not None:
         same_or_refuse(asked.stored, plan)
     unfused = without_fuse(environment, plan, asked.no_fuse, asked.confirm)
+    permitted = permission(environment, plan, asked.confirm, asked.approval)
     if experiment.block is not None and experiment.block.load is not None:
         secret_values(experiment.block.load, os.environ)
         base_url(environment)
@@ -93,7 +96,7 @@ def prepare(experiment: Experiment, environment: Environment, asked: Asked) -> P
     held = lock_target(environment, run_id)
     try:
         header = _header(experiment, environment, clock, run_id, chosen_seed, asked.command)
-        header |= {"no_fuse": unfused, "accepted": accepted.not_shown(environment.identity)}
+        header |= {"no_fuse": unfused, "approval": permitted, "accepted": accepted.not_shown(environment.identity)}
         return _lay_out(experiment, environment, asked, plan, header, clock, held)
     except BaseException:
         locks.give_back(held)

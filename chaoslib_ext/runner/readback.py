@@ -48,7 +48,7 @@ def _child(stage: Stage, prepared: Prepared, ledger: str, read: bool, seconds: f
     name, before = f"readback-{ledger}", len(stage.signals)
     path = _spec(stage, prepared, ledger, name, read)
     stage.expected_to_end.add(name)
-    child = stage.add(Child(name, [sys.executable, "-m", "chaoslib_ext.load.readback", str(path)], stage.state_dir))
+    child = stage.add(Child(name, [sys.executable, "-m", "chaoslib_ext.load.readback", str(path)], stage.state_dir, without=stage.withheld(name)))
     children.record(stage.state_dir, name, child.process.pid)
     stage.pump(lambda: name in stage.seen.done or child.at_end or len(stage.signals) > before, seconds)
     if name not in stage.seen.done:

@@ -4,10 +4,9 @@ One run from its first child to its sealed verdict.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from chaoslib_ext import children, guard, locks
@@ -17,6 +16,7 @@ from chaoslib_ext.process.client import start_ticks
 from chaoslib_ext.result import Result
 from chaoslib_ext.runner.child import Child
 from chaoslib_ext.runner.finish import finish
+from chaoslib_ext.runner.hush import withheld
 from chaoslib_ext.runner.live import Live
 from chaoslib_ext.runner.phases import READY_S, End, conduct, heal, phase
 from chaoslib_ext.runner.prepare import Prepared
@@ -37,7 +37,7 @@ def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
     """Runs what was prepared. Raises Refused when a child does not come up; then nothing was injected."""
     stage = Stage(prepared.clock, prepared.state_dir, prepared.writer, rules_of(experiment), Live(quiet=quiet))
     stage.managed = prepared.managed
-    stage.withheld = withheld(experiment)
+    stage.withheld = lambda child: withheld(experiment, child)
     stage.held = {str(row["activity"]) for row in prepared.plan["resolved"] if row["kind"] == "held"}
     stage.on_healer_lost = lambda: _new_healer(stage)
     stage.lock_lost = lambda: locks.lost(prepared.held)
@@ -59,15 +59,9 @@ def run(prepared: Prepared, experiment: Experiment, quiet: bool) -> Finished:
 
 
 def rules_of(experiment: Experiment) -> guard.Rules:
-    """The stop rules of the file."""
-    return guard.Rules.of(experiment.block.stop if experiment.block else [])
-
-
-def withheld(experiment: Experiment) -> frozenset[str]:
-    """The secrets of the load profile that nothing else of the file names: only those who send requests get them."""
-    load = experiment.block.load if experiment.block else None
-    named = json.dumps([experiment.document.get("configuration"), experiment.document.get("secrets")])
-    return frozenset(name for name in (load.secrets if load else ()) if json.dumps(name) not in named)
+    """The stop rules of the file; without one on silence, a load child that says nothing ends the run all the same: it would go on blind."""
+    rules = guard.Rules.of(experiment.block.stop if experiment.block else [])
+    return rules if rules.no_data_s is not None else replace(rules, silent_s=guard.SILENT_S)
 
 
 def _start_children(stage: Stage, prepared: Prepared) -> None:
@@ -81,7 +75,7 @@ def _start_children(stage: Stage, prepared: Prepared) -> None:
     if prepared.course.has_sources:
         wanted["sources"] = ["-m", "chaoslib_ext.sources.watcher", folder]
     for name, words in wanted.items():
-        child = stage.add(Child(name, [sys.executable, "-P", *words], stage.state_dir, without=() if name == "load" else stage.withheld))
+        child = stage.add(Child(name, [sys.executable, "-P", *words], stage.state_dir, without=stage.withheld(name)))
         children.record(stage.state_dir, name, child.process.pid)
     watched = {f"prober: {row['activity']}" for row in prepared.plan["resolved"]}
     _await(stage, (set(wanted) - {"prober"}) | watched)
@@ -102,7 +96,7 @@ def _await(stage: Stage, names: set[str]) -> None:
 def _start_healer(stage: Stage) -> None:
     pid = os.getpid()
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
-    child = stage.add(Child("healer", argv, stage.state_dir, own_session=True, without=stage.withheld))
+    child = stage.add(Child("healer", argv, stage.state_dir, own_session=True, without=stage.withheld("healer")))
     children.record(stage.state_dir, "healer", child.process.pid)
 
 

@@ -25,14 +25,15 @@ def source_orders(block: Block | None, environment: Environment) -> dict[str, An
         needs = ", ".join([f"SLO {name}" for name in slos] + [f"alert {name}" for name in alerts])
         where = environment.source or environment.name
         raise UsageError(f"{where}: sli_sources.prometheus is missing, and the experiment needs it ({needs}); add `sli_sources: {{prometheus: {{url: …}}}}`")
-    told = [{"slo": name, "good": block.slo(name).sli.good_query, "total": block.slo(name).sli.total_query} for name in slos]
+    asked = [(name, block.slo(name).indicator("prometheus")) for name in slos]
+    told = [{"slo": name, "good": sli.good_query, "total": sli.total_query} for name, sli in asked if sli is not None]
     return {"url": source["url"], "resolution_s": source.get("resolution_s"), "slos": told, "alerts": alerts, "parent_pid": os.getpid()}
 
 
 def promised_elsewhere(block: Block | None) -> list[str]:
-    """The SLOs that something is promised of and that Prometheus is asked for."""
+    """The SLOs that something is promised of and that Prometheus is asked for, be it to judge or beside."""
     names = {one.slo for one in block.objectives} if block else set()
-    return [slo.name for slo in (block.slos if block else []) if slo.name in names and slo.sli.source == "prometheus"]
+    return [slo.name for slo in (block.slos if block else []) if slo.name in names and slo.indicator("prometheus") is not None]
 
 
 def alerts_of(block: Block | None) -> list[str]:

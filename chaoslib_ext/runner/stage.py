@@ -69,7 +69,7 @@ class Stage:
         self.watch: guard.Watch | None = None  # the guard sleeps until the load is on
         self.signals: list[int] = []
         self.asked = 0  # how often a signal asked for the end, all told
-        self.withheld: frozenset[str] = frozenset()  # variables of our environment that no child gets but the load child
+        self.withheld: Callable[[str], frozenset[str]] = lambda _child: frozenset()  # variables of our environment that a child does not get
         self.healing = False
         self.expected_to_end: set[str] = set()
         self.on_healer_lost: Callable[[], None] = lambda: None

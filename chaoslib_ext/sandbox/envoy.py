@@ -58,7 +58,7 @@ def routes(weak: Weaknesses, version: str = "1") -> dict[str, Any]:
                 }
             ],
             "host_selection_retry_max_attempts": 5,
-            **({} if weak.no_timeout else {"per_try_timeout": "0.25s"}),
+            **({} if weak.no_timeout else {"per_try_timeout": "0.1s" if weak.short_timeout else "0.25s"}),
         }
     made = [{"name": name, "match": {"prefix": prefix}, "route": route} for name, prefix in (NAMED if weak.mesh else NAMED[1:])]
     if weak.stored:  # all orders of a node in one answer take longer than a try, and are never asked of another replica

@@ -203,7 +203,8 @@ class Keeper:
             return
         links = {zone: {"control": self._crew.sockets[zone], "pid": link.pid, "start_ticks": link.ticks} for zone, link in self._links.items()}
         proxy = {"pid": self._proxy.pid, "start_ticks": self._proxy.ticks}
-        roster = {"identity": self._identity, "zones": list(self._zones), "keeper": {"control": self._crew.sockets["keeper"], "fuses": True, "locks": True}}
+        keeper = {"control": self._crew.sockets["keeper"], "fuses": True, "locks": True, "pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
+        roster = {"identity": self._identity, "zones": list(self._zones), "keeper": keeper}
         beside = {**self._crew.ingress(self._proxy), **({} if self._store is None else {"store": self._store.row()})}
         write_json(self._folder / "roster.json", {**roster, "links": links, "replicas": self._rows(), "envoy": proxy, **beside})
 

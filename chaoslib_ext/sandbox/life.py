@@ -27,7 +27,7 @@ _POLL_S = 0.03
 _DOWN_S = 4.0  # the keeper asks, waits 1 s, then kills
 
 
-def up(name: str, switches: Sequence[str] = (), owner_pid: int | None = None, timeout_s: float = 15.0) -> SandboxInfo:
+def up(name: str, switches: Sequence[str] = (), owner_pid: int | None = None, timeout_s: float = 60.0) -> SandboxInfo:
     """
     A new sandbox whose six replicas are healthy and whose proxy answers.
 
@@ -38,6 +38,8 @@ def up(name: str, switches: Sequence[str] = (), owner_pid: int | None = None, ti
     weak = parse_weaknesses(switches)
     if importlib.util.find_spec("envoy") is None:
         raise Refused("PREFLIGHT_FAILED", "the sandbox needs Envoy: pip install 'chaoslib_ext[sandbox]'")
+    if weak.no_timeout and weak.short_timeout:
+        raise UsageError("sandbox switches: got no_timeout and short_timeout; a try has a limit or none")
     _refuse_store(weak)
     folder = place.folder_of(name)
     owner = None if owner_pid is None else _process(owner_pid)

@@ -197,7 +197,7 @@ class Controller:
             raise NotDone("no standby streams from the primary")
         if self._demotion:
             await self._nodes.shut_down(old)
-            await self._nodes.streams_from(None)
+        await self._nodes.streams_from(None)  # else the standby that is not chosen may get ahead of the one that is, and can never follow it
         best = await self._most_advanced()
         if best is None:
             raise NotDone("no standby can be asked")

@@ -5,8 +5,9 @@ The store's health as HTTP, looked at from outside the nodes; and the warden tha
 own: GET /node/store-a (a Postgres answers), /primary (the node with that role takes logins and writes), /link/b
 (a Postgres answers through that replication link) and /link/b/within/MS (and does so within so many milliseconds).
 /node/store-a/room/MS has the node write 168 kB that it forgets again, /node/store-a/commit/MS has it commit a record of
-its log that means nothing; both wait for so many milliseconds. 200 with X-Incarnation, a uid; 507 likewise where the node
-says that its disk is full; a node that refuses is a connection closed without an answer; a silent one is silence.
+its log that means nothing; both wait for so many milliseconds. 200 with X-Incarnation, a uid; asked for room, 507 where the
+node says that its disk is full and 503 where it refuses for another reason; a node that refuses otherwise, or has
+ended, is a connection closed without an answer; a silent one is silence.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _QUERIES = {
     "commit": "select pg_logical_emit_message(true, 'chaosx', '')",
 }
 _STATUS = {"": "200 OK", "53100": "507 Insufficient Storage"}  # by SQLSTATE; 53100 is disk_full
+_OTHERWISE = "503 Service Unavailable"  # it refuses, but says nothing about its disk
 
 
 class Health:
@@ -57,8 +59,9 @@ class Health:
             case ["node", name, ("room" | "commit") as what, limit]:
                 node = {node["name"]: node for node in self._roster()["nodes"]}[name]
                 found = await asyncio.wait_for(told(node["port"], _QUERIES[what]), float(limit) / 1000.0)
-                status = "" if found is None else _STATUS.get(found.refused, "")
-                return (status, node["uid"]) if status else None
+                if found is None or (what == "commit" and found.refused):
+                    return None
+                return _STATUS.get(found.refused, _OTHERWISE), node["uid"]
         uid = await self.look(path)
         return None if uid is None else (_STATUS[""], uid)
 

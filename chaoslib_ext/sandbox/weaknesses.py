@@ -21,6 +21,7 @@ WEAKNESSES: dict[str, str] = {
     "broken": "Three of ten answers to /catalog and /checkout are errors, before any fault too.",
     "unenforced": "Links acknowledge what they are told and report it, but go on passing.",
     "no_restart": "A replica that died is never started again.",
+    "short_timeout": "No weakness: a try has 100 ms instead of 250 ms, so a dependency that is 200 ms late is given up and another one is asked.",
     "mesh": "No weakness: a sidecar Envoy stands in front of each replica, and can be given faults.",
     "store": "No weakness: orders are kept in a replicated Postgres, a node in each zone; the other switches about the store turn it on too.",
     "store_sync": "No weakness: the store acknowledges a write once one of the two standbys has it.",
@@ -46,6 +47,7 @@ class Weaknesses:
     broken: bool = False
     unenforced: bool = False
     no_restart: bool = False
+    short_timeout: bool = False
     mesh: bool = False
     store: bool = False
     store_sync: bool = False

@@ -1,12 +1,14 @@
 """
 The contract of every fault, one row each, against the real sandbox: injected, seen in effect, its injector killed
-with -9, healed by the healer, healed again with no change, and what somebody else set meanwhile kept.
+with -9, healed by the healer, healed again with no change, and what somebody else set meanwhile kept. What is held has a fuse:
+armed before the first mutation, it takes the fault back alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,12 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "undo"))  # tests are no pack
 
 from undo_rig import DEADLINE_S, Supervisor, activity, until
 
-from chaoslib_ext import recover, sandbox
+from chaoslib_ext import recover, sandbox, state
+from chaoslib_ext.clock import boot_ns
 from chaoslib_ext.environment import Environment, Service
 from chaoslib_ext.ledger import entries
 from chaoslib_ext.mesh import client
 from chaoslib_ext.mesh.client import Envoy
 from chaoslib_ext.mesh.routes import Traffic, faults_there, stanza, with_fault, without_fault
+from chaoslib_ext.process import fuse
 from chaoslib_ext.process.client import control, process_state, read_roster
 
 pytestmark = pytest.mark.slow
@@ -105,7 +109,8 @@ class Shop:
         replicas = read_roster(self.info.roster)["replicas"]
         running = all(one["ready"] and process_state(one["pid"]) in ("S", "R", "D") for one in replicas)
         link = self.ask("link")
-        return running and self.owners() == {None} and link["mode"] == "pass" and not list((Path(self.info.dir) / "markers").iterdir())
+        marks = [path for name in ("markers", "fuses") for path in (Path(self.info.dir) / name).iterdir()]
+        return running and self.owners() == {None} and link["mode"] == "pass" and not marks
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,7 @@ def supervise(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     yield supervise
     for one in made:
         one.close()
+    recover.recover_runs(None, 10.0)  # what a failed test has left would fail the next
     shop.give_back()
 
 
@@ -175,7 +181,7 @@ def test_it_is_seen_in_effect_and_healed_when_its_injector_is_killed_and_healing
 @pytest.mark.parametrize("row", ROWS)
 def test_it_is_healed_when_supervisor_and_injector_are_both_killed(row: Row, shop: Shop, supervise: Callable[[Row], Supervisor]) -> None:
     run = supervise(row)
-    healer = run.healer()
+    healer = run.healer("plain")  # nobody beats here; that a missing heartbeat counts as death is the healer's own test
     injected(run, row)
     run.die()
     assert healer.process.wait(DEADLINE_S) == 0
@@ -199,3 +205,20 @@ def test_what_somebody_else_set_meanwhile_is_kept_and_told(row: Row, shop: Shop,
     healer.say(op="last")
     healer.wait(op="clean")
     until(shop.untouched, "the sandbox as it was")
+
+
+@pytest.mark.parametrize("row", [one for one in ROWS if one.values[0].held])  # type: ignore[union-attr]
+def test_its_fuse_is_armed_before_the_first_mutation_and_takes_it_back_alone(row: Row, shop: Shop, supervise: Callable[[Row], Supervisor]) -> None:
+    run = supervise(row)
+    injected(run, row)
+    frames = [frame for frame in run.ledger.read().frames if frame.fault == "the fault"]
+    assert frames[0].rec == "FUSE" and frames[0].ours["verified"] is True
+    assert fuse.verify(frames[0].ours["ref"]) == frames[0].expires_ns > max(frame.expires_ns for frame in frames[1:])
+    (path,) = (Path(shop.info.dir) / "fuses").iterdir()
+    record = json.loads(path.read_text())
+    planned = state.read_json(run.folder / state.SPEC)["plan"]["resolved"][0]
+    assert not shop.untouched()
+    fuse.arm(planned, record["owner"], record["parts"], boot_ns())  # the same, due at once
+    run.close()
+    shutil.rmtree(run.folder)
+    until(shop.untouched, "the sandbox as it was, with nobody's help")

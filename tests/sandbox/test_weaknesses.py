@@ -6,12 +6,13 @@ import itertools
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chaoslib_ext.errors import UsageError
-from chaoslib_ext.sandbox import WEAKNESSES, Weaknesses, parse_weaknesses
+from chaoslib_ext.sandbox import WEAKNESSES, Weaknesses, parse_weaknesses, up
 from chaoslib_ext.sandbox.child import pause_s
 from chaoslib_ext.sandbox.crew import places
 from chaoslib_ext.sandbox.envoy import Endpoint, bootstrap, routes
@@ -61,6 +62,17 @@ def test_no_timeout_lets_a_request_last_15_s() -> None:
     weak = route(Weaknesses(no_timeout=True))
     assert weak["timeout"] == "15s"
     assert "per_try_timeout" not in weak["retry_policy"]
+
+
+def test_a_short_timeout_gives_a_try_less_than_a_late_dependency_takes() -> None:
+    assert route(Weaknesses(short_timeout=True))["retry_policy"]["per_try_timeout"] == "0.1s"
+
+
+def test_a_try_cannot_have_a_short_limit_and_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOSX_SANDBOX", str(tmp_path))
+    with pytest.raises(UsageError, match="got no_timeout and short_timeout; a try has a limit or none"):
+        up("both", ("no_timeout", "short_timeout"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_slow_health_check_looks_every_5_s_and_ejects_nobody() -> None:

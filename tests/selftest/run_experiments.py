@@ -3,6 +3,7 @@ Runs every experiment of a folder in the environment its `self_test` names and c
 
 A run that ends INCONCLUSIVE for a reason of this machine's mood (a generator without CPU, a bracket that became too wide) is repeated once
 and then told as undecided; for any other unstated reason it is repeated twice and then a failure. A wrong verdict, a crash or a dirty end is one at once.
+What this machine cannot do, as the refusal says by name, is skipped, and the table says so.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 import yaml
 
 MOODS = {"GENERATOR_SATURATED", "LOAD_NOT_DELIVERED", "RTO_STRADDLES", "TOO_FEW_SAMPLES", "CLOCK_UNSOUND", "BASELINE_UNHEALTHY", "PREFLIGHT_FAILED"}
+NOT_HERE = "this machine cannot"  # how a refusal begins that no second attempt can change
+REFUSED = 3  # the exit code of a run that was not begun
 LIMIT_S = 240
 ATTEMPTS = 3
 
@@ -39,7 +42,7 @@ def one(path: Path, env: str, out: str) -> tuple[int, dict[str, object], str]:
 
 
 def compare(path: Path, out: str) -> tuple[str, str]:
-    """`right`, `undecided` or `WRONG`, and the line of the table."""
+    """`right`, `undecided`, `skipped` or `WRONG`, and the line of the table."""
     want = stated(path)
     began = time.monotonic()
     for attempt in range(ATTEMPTS):
@@ -47,6 +50,8 @@ def compare(path: Path, out: str) -> tuple[str, str]:
         reasons = [str(reason) for reason in got["reasons"]]  # type: ignore[attr-defined]
         right = got["verdict"] == want["verdict"] and set(want["reasons"]) <= set(reasons)  # type: ignore[call-overload]
         mood = got["verdict"] == "INCONCLUSIVE" and bool(reasons) and set(reasons) <= MOODS
+        if code == REFUSED and got["verdict"] == "-" and "not begun: PREFLIGHT_FAILED" in talk and NOT_HERE in talk:
+            return "skipped", f"skipped   {path.name:34} {talk[talk.index(NOT_HERE) :].splitlines()[0]}"
         if right or got["verdict"] != "INCONCLUSIVE" or (mood and attempt > 0):
             break
     word = "right" if right else "undecided" if mood else "WRONG"
@@ -67,7 +72,7 @@ def main(argv: list[str]) -> int:
             word, line = compare(path, str(Path(out) / "reports"))
             print(line, flush=True)
             words.append(word)
-    print(f"{words.count('right')} right, {words.count('undecided')} undecided, {words.count('WRONG')} wrong")
+    print(f"{words.count('right')} right, {words.count('undecided')} undecided, {words.count('WRONG')} wrong, {words.count('skipped')} skipped")
     return 1 if "WRONG" in words or not words else 0
 
 

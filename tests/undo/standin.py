@@ -153,6 +153,7 @@ class Room:
         if all("pid" in row for row in self.rows.values()):
             links = {zone: {"control": str(self.folder / f"links-{zone}.sock")} for zone in ZONES}
             keeper = {"control": str(self.folder / "keeper.sock"), "fuses": self.guarded, "locks": self.guarded}
+            keeper |= {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid())}
             fresh = self.folder / ".roster"
             about = {"identity": self.identity, "zones": list(ZONES), "keeper": keeper, "links": links}
             fresh.write_text(json.dumps({**about, "replicas": list(self.rows.values())}))

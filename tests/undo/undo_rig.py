@@ -23,15 +23,15 @@ from chaoslib_ext.process.client import alive, control, process_state, read_rost
 DEADLINE_S = 30.0  # a busy machine; nothing is asserted about how long it really takes
 
 
-def until(condition: Callable[[], Any], what: str) -> Any:
+def until(condition: Callable[[], Any], what: str, limit_s: float = DEADLINE_S) -> Any:
     """The first true value of the condition; fails when there is none in time."""
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + limit_s
     while time.monotonic() < deadline_s:
         value = condition()
         if value:
             return value
         time.sleep(0.01)
-    raise AssertionError(f"not in {DEADLINE_S:g} s: {what}")
+    raise AssertionError(f"not in {limit_s:g} s: {what}")
 
 
 class Room:
@@ -88,9 +88,8 @@ class Supervisor:
     `folder` is the state folder of its run, with spec.json as the supervisor writes it; `about` goes into its run.json.
     """
 
-    def __init__(
-        self, environment: Environment, *activities: dict[str, Any], retry_s: float = 120.0, run: str = "20250101-000000-test-0000", **about: Any
-    ) -> None:
+    def __init__(self, environment: Environment, *activities: dict[str, Any], retry_s: float = 120.0, run: str = "", **about: Any) -> None:
+        run = run or f"20250101-000000-test-{os.urandom(4).hex()}"  # a target takes nothing of a run any more that was healed
         self.process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
         self.ticks = start_ticks(self.process.pid)
         rows = [planning.resolve(one, environment, {}, 1) for one in activities]

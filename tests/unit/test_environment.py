@@ -19,9 +19,9 @@ identity: {sandbox: s-1}
 services: {shop: {processes: {roster: run/roster.json}, url: "http://127.0.0.1:8080"}}
 zones: {a: a, b: b}
 hosts: ["127.0.0.1:8080"]
-allow: {}
-never:
-caps: {per_owner: 34%, zones: 1, writes: 50000}
+allow: {services: [shop], zones: [a, b], hosts: [127.0.0.1]}
+never: {names: [shop-b-1], labels: [tier=gold]}
+caps: {per_zone: 50%, per_owner: 34%, zones: 1, writes: 50000}
 lock: {file: shop.lock}
 fuse: required
 load: {where: local}
@@ -44,7 +44,9 @@ def test_an_environment_is_read_whole(tmp_path: Path) -> None:
         services={"shop": Service("shop", {"roster": str(tmp_path / "run/roster.json")}, None, "http://127.0.0.1:8080")},
         zones={"a": "a", "b": "b"},
         hosts=["127.0.0.1:8080"],
-        caps={"per_owner": 0.34, "zones": 1, "writes": 50000},
+        allow={"services": ["shop"], "zones": ["a", "b"], "hosts": ["127.0.0.1"]},
+        never={"names": ["shop-b-1"], "labels": ["tier=gold"]},
+        caps={"per_zone": 0.5, "per_owner": 0.34, "zones": 1, "writes": 50000},
         lock={"file": str(tmp_path / "shop.lock")},
         fuse="required",
         retry=Retry(0.1, 60.0),
@@ -79,8 +81,8 @@ def test_an_environment_survives_json(environment: Environment) -> None:
 
 
 BROKEN = [
-    pytest.param("class: staging\n", ":4: class: class staging is not built yet", id="staging"),
-    pytest.param("class: production\n", "class production is not built yet", id="production"),
+    pytest.param("class: staging\n", "identity: is empty; a staging environment says which target it is", id="staging without identity"),
+    pytest.param("class: production\nidentity: {}\n", "identity: is empty; a production environment says", id="production without identity"),
     pytest.param("class: lokal\n", "did you mean `local`?", id="an unknown class"),
     pytest.param("zones: {}\n", "class: missing; add it", id="no class"),
     pytest.param(
@@ -98,8 +100,18 @@ BROKEN = [
     pytest.param("class: local\nservices: {shop: {url: 'http://x'}}\n", "x, the address of service shop, is missing", id="a host that load may not reach"),
     pytest.param("class: local\nhosts: ['*.example.com']\n", "expected the name of one host", id="a wildcard host"),
     pytest.param("class: local\ncredentials: {aws_profile: x}\n", "`credentials` is not built yet", id="credentials"),
-    pytest.param("class: local\nallow: {labels: [x]}\n", "`allow` is not built yet", id="allow"),
-    pytest.param("class: local\nnever: {names: [x]}\n", "`never` is not built yet", id="never"),
+    pytest.param("class: local\nallow: {labels: [x]}\n", "allow.labels: unknown key", id="an allow-list of what it has not"),
+    pytest.param("class: local\nallow: {contexts: [x]}\n", "allow.contexts: `contexts` is not built yet", id="allowed contexts"),
+    pytest.param("class: local\nallow: {namespaces: [x]}\n", "`namespaces` is not built yet", id="allowed namespaces"),
+    pytest.param("class: local\nallow: {accounts: [x]}\n", "`accounts` is not built yet", id="allowed accounts"),
+    pytest.param("class: local\nallow: {services: [x]}\n", "services: x is none of `services` (there are: none)", id="an allowed service that is none"),
+    pytest.param(
+        "class: local\nhosts: [a.example]\nallow: {hosts: [b.example]}\n",
+        "hosts: a.example, one of `hosts`, which load may reach",
+        id="load beyond what is allowed",
+    ),
+    pytest.param("class: local\nnever: {name: [x]}\n", "never.name: unknown key; did you mean `names`?", id="a typo in never"),
+    pytest.param("class: local\nnever: {labels: ['a b']}\n", "expected a label like tier or tier=gold", id="no label"),
     pytest.param("class: local\nlock: {lease: a/b}\n", "lock.lease: `lease` is not built yet", id="a lease"),
     pytest.param("class: local\nload: {where: kubernetes}\n", "load from kubernetes is not built yet", id="load elsewhere"),
     pytest.param("class: local\nsli_sources: {prometheus: {}}\n", "sli_sources.prometheus.url: missing", id="a source without address"),

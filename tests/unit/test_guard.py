@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaoslib_ext.block import Block
 from chaoslib_ext.clock import NS
-from chaoslib_ext.guard import Alert, Rules, Watch, step
+from chaoslib_ext.experiment import Experiment
+from chaoslib_ext.guard import SILENT_S, Alert, Rules, Watch, capped, step
+from chaoslib_ext.runner.session import rules_of
 
 RULES = Rules(no_data_s=5.0)
 
@@ -40,6 +44,48 @@ def test_data_starts_the_time_again() -> None:
     watch, _ = step(RULES, Watch(0), 4 * NS, second(good=3))
     assert step(RULES, watch, 8 * NS, None)[1] is None
     assert step(RULES, watch, 9 * NS, None)[1] is not None
+
+
+SILENT = Rules(silent_s=15.0)
+
+
+@pytest.mark.parametrize(
+    ("spoke_s", "now_s", "stops"),
+    [
+        pytest.param(None, 14.9, False, id="it was just started"),
+        pytest.param(None, 15.0, True, id="it never said a word"),
+        pytest.param(4.0, 18.9, False, id="near miss: not silent for long enough"),
+        pytest.param(4.0, 19.0, True, id="it fell silent"),
+    ],
+)
+def test_a_load_child_that_falls_silent_stops_a_run_that_has_no_rule_on_data(spoke_s: float | None, now_s: float, stops: bool) -> None:
+    watch = Watch(0)
+    if spoke_s is not None:
+        watch, _ = step(SILENT, watch, round(spoke_s * NS), second())
+    halt = step(SILENT, watch, round(now_s * NS), None)[1]
+    assert (halt is not None) == stops
+    assert halt is None or (halt.rule, halt.reason) == ("no_data: 15s (by default)", "STOP_NO_DATA")
+
+
+def test_by_default_summaries_without_a_request_are_no_silence() -> None:
+    watch = Watch(0)
+    for at_s in range(1, 100):
+        watch, halt = step(SILENT, watch, at_s * NS, second())
+        assert halt is None
+
+
+def test_a_file_that_says_nothing_on_data_has_the_default_and_one_that_does_has_its_own() -> None:
+    def rules(*stop: dict[str, Any]) -> Rules:
+        return rules_of(Experiment(Path("x"), "t", {}, Block(stop=list(stop)), [], []))
+
+    assert (rules().no_data_s, rules().silent_s) == (None, SILENT_S)
+    assert (rules({"error_ratio": 0.2, "for_s": 5.0}).silent_s, rules({"no_data": 60.0}).silent_s) == (SILENT_S, None)
+
+
+def test_as_many_writes_as_allowed_is_a_stop_rule_of_its_own() -> None:
+    halt = capped(1500)
+    assert (halt.rule, halt.reason) == ("caps.writes: 1500", "STOP_RULE")
+    assert "1,500 writes, as many as the environment allows a run" in halt.detail
 
 
 def test_a_halt_names_rule_reason_and_what_was_seen() -> None:

@@ -1,0 +1,89 @@
+"""Real runs of `chaosx` with two state directories on one sandbox: they never mix, and what a person answers for is in the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from undo_rig import until
+
+from chaoslib_ext import locks, sandbox
+from chaoslib_ext.environment import Environment
+from chaoslib_ext.process.client import control, read_roster
+
+pytestmark = pytest.mark.slow
+LIMIT_S = 240.0  # a whole run on a busy machine; nothing is asserted about how long it really takes
+EXPERIMENT = """
+title: two at once
+method:
+- type: action
+  name: lose zone b
+  provider: {type: python, module: chaoslib_ext.faults, func: lose_zone, arguments: {zone: b, duration: %s, how: isolate, timeout_s: 60.0}}
+"""  # without load: whether it is injected must not hang on how healthy a baseline is on this machine
+
+
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
+        yield sandbox.up("locks", (), os.getpid(), timeout_s=120.0)
+        sandbox.down("locks")
+
+
+def start(folder: Path, state: str, *words: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-P", "-m", "chaoslib_ext.cli", "run", "two.yaml", "--env", "sandbox@locks", "--json", *words]
+    environment = {**os.environ, "CHAOSX_STATE": str(folder / state), "NO_COLOR": "1"}
+    return subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def holder(box: sandbox.SandboxInfo) -> str | None:
+    return locks.look(Environment.from_json(sandbox.environment_json(box)))[0][2].run
+
+
+def owner(box: sandbox.SandboxInfo) -> str | None:
+    found: str | None = control(read_roster(box.roster)["links"]["b"]["control"], {"op": "status"}, 5.0)["owner"]
+    return found
+
+
+def test_a_second_run_is_refused_until_the_first_is_healed_and_its_own_report_says_that_it_had_no_fuse(box: sandbox.SandboxInfo, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(EXPERIMENT % "600s")
+    first = start(tmp_path, "one")
+    try:
+        until(lambda: owner(box) or first.poll() is not None, "the fault of the first run", LIMIT_S)
+        assert first.poll() is None, first.communicate()[1]
+        second = start(tmp_path, "two")
+        _, told = second.communicate(timeout=LIMIT_S)
+        assert second.returncode in (3, 6) and holder(box) is not None
+        assert f"LOCK_HELD: sandbox: run {holder(box)} (process {first.pid} on" in told and "chaosx recover --env sandbox@locks --dry-run" in told
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.communicate(timeout=LIMIT_S)
+    until(lambda: holder(box) is None, "the healer of the first run gives the lock back", LIMIT_S)
+    assert owner(box) is None
+    (tmp_path / "two.yaml").write_text(EXPERIMENT % "1s")
+    third = start(tmp_path, "two", "--no-fuse", "--confirm", "sandbox")
+    out, told = third.communicate(timeout=LIMIT_S)
+    assert third.returncode == 3, told  # nothing is promised, so nothing is decided
+    assert holder(box) is None, "given back at its end"
+    directory = Path(json.loads(out)["directory"])
+    notice = "run without fuses (--no-fuse): had this machine been lost, nothing in the target would have taken back lose zone b"
+    assert json.loads((directory / "result.json").read_text())["notices"] == [notice]
+    assert f"Notice: {notice}" in (directory / "report.html").read_text()
+    assert '"FUSE"' not in (directory / "undo.wal").read_text(errors="replace")
+    assert not list((Path(box.dir) / "fuses").iterdir())
+
+
+@pytest.mark.parametrize("words", [("--no-fuse",), ("--no-fuse", "--confirm", "yes")])
+def test_without_the_word_of_a_person_nothing_is_begun(words: tuple[str, ...], box: sandbox.SandboxInfo, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(EXPERIMENT % "1s")
+    run = start(tmp_path, "one", *words)
+    _, told = run.communicate(timeout=LIMIT_S)
+    assert run.returncode == 2
+    assert "--confirm: got " in told and "expected the environment's name: sandbox" in told
+    assert holder(box) is None and not (tmp_path / "reports").exists()
