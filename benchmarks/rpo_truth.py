@@ -1,7 +1,7 @@
 """
 What `chaosx` says of lost writes beside what Postgres itself holds, through real failovers of the sandbox's store.
 
-`python benchmarks/rpo_truth.py [--n TIMES]`: every kind of failover so many times (2: 16 failovers). The truth is told by a witness on the
+`python benchmarks/rpo_truth.py [--n TIMES]`: every kind of failover so many times (2: 16 failovers, beside those that count nothing). The truth is told by a witness on the
 wire and by psql, see tests/store/rpo_rig.py. `same` says that all ids of all classes are the same; `age` is how old the first lost
 acknowledgement was when the failover began: the bracket of the verdict, and the one seen from outside. Exit code 1 when anything differs.
 """
@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "store"))
 from rpo_rig import KINDS, Kind, Told, failed_over
 from store_rig import Box
 
+ATTEMPTS = 3  # a run that counts nothing, because this machine was too busy to begin or to read back, is repeated
 COLUMNS = (
     f"{'failover':33} {'verdict':12} {'sent':>5} {'acked':>5} {'lost':>5} {'after':>5} {'recov':>5} {'never':>5}  same  {'age, s: verdict':>19}  {'truth':>17}"
 )
@@ -39,13 +40,16 @@ def through(switches: tuple[str, ...], kinds: list[Kind], times: int, folder: Pa
     """All failovers of one sandbox."""
     box = Box(f"rpo-{os.getpid()}-{first}", *switches)
     try:
-        found = []
+        found: list[Told] = []
         for kind in kinds:
             for _ in range(times):
-                found.append(failed_over(box, kind, folder, first + len(found)))
-                print(line(found[-1]), flush=True)
-                for text in found[-1].differences() + ([] if found[-1].counted else found[-1].result["reasons"]):
-                    print(f"    {text}", flush=True)
+                for _ in range(ATTEMPTS):
+                    found.append(failed_over(box, kind, folder, first + len(found)))
+                    print(line(found[-1]), flush=True)
+                    for text in found[-1].differences() + ([] if found[-1].counted else found[-1].result["reasons"]):
+                        print(f"    {text}", flush=True)
+                    if found[-1].counted:
+                        break
         return found
     finally:
         box.down()
@@ -65,7 +69,7 @@ def main() -> int:
     wrong = sum(bool(one.differences()) for one in told)
     lost = sum(len(one.truth.classes()["lost"]) for one in told)
     counted = sum(one.counted for one in told)
-    print(f"{len(told)} failovers, {counted} counted; {lost} acknowledged writes lost in all; {wrong} counted otherwise than Postgres holds")
+    print(f"{len(told)} runs, {counted} failovers counted; {lost} acknowledged writes lost in all; {wrong} counted otherwise than Postgres holds")
     return 1 if wrong or not counted else 0
 
 

@@ -16,7 +16,7 @@ from chaoslib_ext.process import disk, tracer
 
 PRIMARY = "primary"
 _DELAY_S = (0.05, 10.0)  # a smaller one would not stand out from a flush on a slow machine
-_ROOM_MS = 1000
+_PATIENCE_MS = 3000  # each look logs in, which a busy machine makes slow, and silence says nothing here; chosen by feel
 _LIMIT_S = 20.0  # after the bound at which the healer takes a fault back at the latest, the tracer ends by itself
 
 
@@ -32,7 +32,7 @@ def fill_disk(name: str, arguments: dict[str, Any], environment: Environment, ro
             left = disk.free(fd)
     except (OSError, FaultFailed, disk.DiskGone) as error:
         raise Refused("PREFLIGHT_FAILED", f"{name}: the disk of {node['name']} cannot be reached: {error}; nothing was touched") from error
-    target = node_target(roster, node, f"/node/{node['name']}/room/{_ROOM_MS}")
+    target = node_target(roster, node, f"/node/{node['name']}/room/{_PATIENCE_MS}")
     target["data"] |= {"disk": place, "health": roster[1]["store"]["health"]["address"], "free_bytes": left, "primary": row.pop("primary")}
     return {**row, "how": "full", "targets": [target]}
 
@@ -54,7 +54,7 @@ def slow_disk(name: str, arguments: dict[str, Any], environment: Environment, ro
     if why:
         raise Refused("PREFLIGHT_FAILED", f"{name}: {why}; nothing was touched")
     limit_s = float(arguments["timeout_s"]) + row["duration_s"] + _LIMIT_S
-    target = node_target(roster, node, f"/node/{node['name']}/commit/{5 * delay_s * 1000 + 1000:g}")
+    target = node_target(roster, node, f"/node/{node['name']}/commit/{5 * delay_s * 1000 + _PATIENCE_MS:g}")
     target["data"] |= {"delay_us": round(delay_s * 1e6), "limit_s": limit_s, "primary": row.pop("primary")}
     return {**row, "how": "sluggish", "disk": {"delay_s": delay_s}, "targets": [target]}
 

@@ -154,7 +154,7 @@ def watch_of(row: dict[str, Any], views: dict[str, View]) -> Watch:
                 view.key, view.through = f"{target['uid']} {row['activity']}", True
                 view.limit_ns, view.pause_ns = NS + delay_ns * 5 // 4, round(share * delay_ns / IN_FLIGHT)
             if row["how"] in ("sluggish", "full"):  # commits wait for each other, and a node may have more than one fault
-                view.key, view.limit_ns, view.pause_ns = f"{target['uid']} {row['activity']}", NS + 5 * delay_ns, DISK_PAUSE_NS
+                view.key, view.limit_ns, view.pause_ns = f"{target['uid']} {row['activity']}", 4 * NS + 5 * delay_ns, DISK_PAUSE_NS
             mine.append(views.setdefault(view.key, view))
     duration_ns = round(float(row.get("duration_s") or 0) * NS)
     held = row["kind"] == "held"

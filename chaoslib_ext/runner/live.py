@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
@@ -60,7 +61,7 @@ class Live:
         try:
             print(text, end="", file=self.out, flush=True)
         except (OSError, ValueError):  # the terminal was closed, the reader is gone: the run and its heal go on
-            self.out = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
+            _silence(self.out)
 
     def draw(self, now_ns: int) -> None:
         """The line that follows the run, whenever it changes; without a terminal every few seconds."""
@@ -89,6 +90,12 @@ class Live:
             return f"{head}  no figures for {silent_s} s{left}"
         sent = f"{_short(last['released'])}/s" if last["released"] == last["scheduled"] else f"{_short(last['released'])} of {_short(last['scheduled'])}/s"
         return f"{head}  {sent}  {_short(self._bad)} of {_short(self._ended)} bad  {_short(last['in_flight'])} in flight{left}"
+
+
+def _silence(out: TextIO) -> None:
+    """Lets what is still in the stream's buffer go nowhere: Python's own last flush must not change the exit code."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def follows(out: TextIO) -> bool:

@@ -39,7 +39,7 @@ class Run:
     """One case on a room whose state is `before`; `told` is filled in."""
 
     def __init__(self, room: MatrixRoom, told: Told, before: Json) -> None:
-        self.room, self.case, self.before, self.told = room, told.case, before, told
+        self.room, self.case, self.before, self.told = room, (case := told.case), before, told
         self.run = f"matrix-{case.number}-{os.getpid()}"
         self.zones = zones_for(case.faults, room.primary(), case.number) or []
         self.names = [f"{name} {at + 1}" for at, name in enumerate(case.faults)]

@@ -39,7 +39,6 @@ def test_a_reader_that_is_gone_ends_nothing() -> None:
         live.begin("heal", 0, 1.0)
         live.say("still here")
         live.insist("and here")
-        live.out.close()
 
 
 def test_what_is_insisted_on_is_said_also_where_quiet_was_asked_for() -> None:

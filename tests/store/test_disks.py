@@ -62,7 +62,7 @@ def test_a_slow_disk_hits_one_node_by_uid_and_the_others_survive(tmp_path: Path,
         pytest.skip(why)
     row = plan(environment(tmp_path, sleeper.pid), "slow_disk", delay="200ms")
     (target,) = row["targets"]
-    assert (target["kind"], target["name"], target["uid"], target["probe"]["path"]) == ("store-node", "store-a", "0-10-0", "/node/store-a/commit/2000")
+    assert (target["kind"], target["name"], target["uid"], target["probe"]["path"]) == ("store-node", "store-a", "0-10-0", "/node/store-a/commit/4000")
     assert (row["kind"], row["reversible"], row["duration_s"], row["of"]) == ("held", True, 20.0, {"store": {"total": 3, "hit": 1}})
     assert (row["survivors"], row["zones_lost"], target["data"]["delay_us"], target["data"]["limit_s"]) == ({"b": 1, "c": 1}, [], 200_000, 60.0)
     with pytest.raises(Refused, match="the cap") as refused:
