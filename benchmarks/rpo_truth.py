@@ -1,9 +1,10 @@
 """
 What `chaosx` says of lost writes beside what Postgres itself holds, through real failovers of the sandbox's store.
 
-`python benchmarks/rpo_truth.py [--n TIMES]`: every kind of failover so many times (2: 16 failovers, beside those that count nothing). The truth is told by a witness on the
-wire and by psql, see tests/store/rpo_rig.py. `same` says that all ids of all classes are the same; `age` is how old the first lost
-acknowledgement was when the failover began: the bracket of the verdict, and the one seen from outside. Exit code 1 when anything differs.
+`python benchmarks/rpo_truth.py [--n TIMES]`: every kind of failover so many times; 2 makes 16 failovers, beside runs that count nothing
+because the machine is too busy, which are repeated. The truth is told by a witness on the wire and by psql, see tests/store/rpo_rig.py. `same`
+says that all ids of all classes are the same; `age` is how old the first lost acknowledgement was when the failover began: the bracket of the
+verdict, and the one seen from outside. Exit code 1 when anything differs.
 """
 
 from __future__ import annotations
