@@ -52,9 +52,13 @@ def continue_node(folder: str) -> bool:
     return _all(folder, signal.SIGCONT, lambda state: state not in _STOPPED)
 
 
-def kill_node(folder: str) -> bool:
-    """Kills everything of a node, stopped or not; False when something does not end."""
-    return _all(folder, signal.SIGKILL, lambda state: state in _GONE)
+def kill_node(folder: str, at_once: Callable[[], object] | None = None) -> bool:
+    """
+    Kills everything of a node, stopped or not; False when something does not end.
+
+    `at_once` is called when all have got their signal, before their ends are waited for: on a busy machine that takes a while.
+    """
+    return _all(folder, signal.SIGKILL, lambda state: state in _GONE, at_once)
 
 
 def frozen(folder: str) -> bool:
@@ -62,13 +66,16 @@ def frozen(folder: str) -> bool:
     return any(process_state(pid) in _STOPPED for pid, _ in node_processes(folder))
 
 
-def _all(folder: str, signum: int, done: Callable[[str | None], bool]) -> bool:
+def _all(folder: str, signum: int, done: Callable[[str | None], bool], at_once: Callable[[], object] | None = None) -> bool:
     deadline_s = time.monotonic() + _ALL_S
     while open_ := [one for one in node_processes(folder) if not done(process_state(one[0]))]:
         if time.monotonic() > deadline_s:
             return False
         for pid, ticks in open_:
             signal_exact(pid, ticks, signum)
+        if at_once is not None:
+            at_once()
+            at_once = None
         time.sleep(0.001)  # a signal takes effect a moment later
     return True
 

@@ -90,13 +90,18 @@ def _slow_down(target: dict[str, Any], owner: str, marker: str) -> Part:
 
 
 def _kill(target: dict[str, Any], _marker: str) -> Part:
+    def take_along() -> None:
+        """A machine that dies takes along what it had put on the wire."""
+        control(target["data"]["control"], {"op": "drop"}, CALL_S)
+
     def kill() -> None:
         if not uid_alive(target["uid"]):
             raise changed(target, "it has ended")
-        if not kill_node(target["data"]["folder"]):
+        primary = bool(target["data"].get("primary"))
+        if primary:
+            take_along()  # also before it dies: on a busy machine what is on the wire would arrive while its processes are ended one by one
+        if not kill_node(target["data"]["folder"], take_along if primary else None):
             raise OSError("not every process of the node has ended")
-        if target["data"].get("primary"):  # a machine that dies takes along what it had put on the wire
-            control(target["data"]["control"], {"op": "drop"}, CALL_S)
 
     return Part("process.kill", record(target), {}, {}, "instant", lambda: _check_node(target), kill)
 
