@@ -6,6 +6,10 @@ PYTEST := $(BIN)/python -m pytest -q
 # Most tests wait for real processes, so three workers fit on two cores.
 SPREAD := -n 3 --dist loadfile
 
+# Which of the slow and of the crash tests; all, unless told otherwise.
+SLOW   ?= tests
+CRASH  ?= tests
+
 .PHONY: demo test check format golden test-slow test-crash test-crash-long truth truth-all wrong-builds experiments bench clean
 
 demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
@@ -25,10 +29,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only .
 
 test-slow: $(VENV)/.dev  ## real sandboxes, real faults
-	$(PYTEST) -m "slow and not crash and not truth" tests
+	$(PYTEST) -m "slow and not crash and not truth" $(SLOW)
 
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
-	$(PYTEST) -m crash tests
+	$(PYTEST) -m crash $(CRASH)
 
 test-crash-long: $(VENV)/.dev  ## the same, 50 times
 	CHAOSX_KILLS=50 $(PYTEST) -m crash tests

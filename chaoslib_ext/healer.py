@@ -24,9 +24,10 @@ from chaoslib_ext.clock import boot_ns
 from chaoslib_ext.heal import Healing, Left, Patience, drop_markers, heal_run
 from chaoslib_ext.ledger import Entry, Frame, effect_frame, entries
 from chaoslib_ext.memory import Memory, tell
-from chaoslib_ext.process.client import alive, signal_exact
+from chaoslib_ext.process.client import alive, process_state, signal_exact
 
-HANG_S = 3.0  # the supervisor beats twice a second
+HANG_S = 3.0  # the supervisor beats twice a second; for one that is stopped
+STARVED_S = 15.0  # for one that runs or sleeps and may only have been denied the processor; chosen by feel: timed heals go on meanwhile
 TICK_S = 0.05  # chosen by feel: how late a timed heal may be
 
 
@@ -126,7 +127,9 @@ class Healer:
         self.last_loop_s = now_s
 
     def _hangs(self) -> bool:
-        return time.monotonic() - self.last_beat_s > HANG_S
+        """Whether the supervisor has been silent for too long: on a busy machine it beats late, and a stopped one never."""
+        silent_s = time.monotonic() - self.last_beat_s
+        return silent_s > HANG_S and (silent_s > STARVED_S or process_state(self.watched[0]) in ("T", "t"))
 
     def _obey(self, message: dict[str, Any]) -> None:
         self.last_beat_s = time.monotonic()
