@@ -34,8 +34,8 @@ test-slow: $(VENV)/.dev  ## real sandboxes, real faults
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 	$(PYTEST) -m crash $(CRASH)
 
-test-crash-long: $(VENV)/.dev  ## the same, 50 times
-	CHAOSX_KILLS=50 $(PYTEST) -m crash tests
+test-crash-long: $(VENV)/.dev  ## the same, 50 times, and 3,000 points of the matrix
+	CHAOSX_KILLS=50 CHAOSX_MATRIX=3000 $(PYTEST) -m crash tests
 
 truth: $(VENV)/.dev  ## the verdict against known truth: all recorded situations and a third of the live ones; prints the confusion table
 	$(PYTEST) tests/truth
