@@ -89,5 +89,6 @@ def _shown(source: str, what: str, said: Said) -> str:
     count = said.count
     if said.reason and not count.known:
         return f"{source}, {what}: nothing ({said.reason})"
-    between = f", between {said.lo * 100:.2f} and {said.hi * 100:.2f} % with the edges of the window" if said.hi > said.lo and not said.reason else ""
+    why = "the edges of the window" if source == REMOTE else "those that are unknown"
+    between = f", between {said.lo * 100:.2f} and {said.hi * 100:.2f} % with {why}" if said.hi > said.lo and not said.reason else ""
     return f"{source}, {what}: {count.good} of {count.known} good, {count.good / count.known * 100:.2f} %{between}"

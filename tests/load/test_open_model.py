@@ -166,7 +166,7 @@ def test_a_stop_waits_for_what_is_in_flight(server: Server, child: Start) -> Non
     assert found.outcomes("journey") == {Outcome.OK: found.meta["scheduled"]}  # those of the last half second too, with all their steps
     assert found.outcomes("step") == {Outcome.OK: 2 * found.meta["scheduled"]}
     assert found.seconds[-1].in_flight == 0
-    assert sum(second.good for second in found.seconds) == found.meta["scheduled"]
+    assert sum(second.good + second.unknown for second in found.seconds) == found.meta["scheduled"]  # unknown: left late on a busy machine
 
 
 ABANDON = """

@@ -11,11 +11,15 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from api_rig import FAULTS, Case, Workers, told, workers
+from api_room import ApiRoom
 from wire import DENIED, KINDS
+
+from chaoslib_ext.process import fuse
 
 pytestmark = pytest.mark.crash
 
@@ -120,3 +124,15 @@ def test_while_it_is_taken_back_for_as_long_as_anybody_has_patience(pool: Worker
         assert answer["code"] == 6 and answer["errors"], told(case, answer)
         if case["kind"] in DENIED:
             assert answer["recs"].count("UNDO_TRY") == answer["recs"].count("STUCK") + answer["recs"].count("UNDONE"), told(case, answer)
+
+
+def test_a_fuse_that_its_keeper_refuses_to_take_out_is_not_called_out(tmp_path: Path) -> None:
+    """With a lock, the end of the run takes it out as well; this is the target without one."""
+    room = ApiRoom(tmp_path / "room")
+    ref = {"owner": "f", "keepers": [{"control": str(room.folder / "keeper"), "identity": room.identity, "name": "f.json", "sha256": ""}]}
+    room.plan.begin("409", 0, 0)
+    with pytest.raises(OSError, match=r"the fuse f\.json was not taken out"):
+        fuse.disarm(ref)
+    fuse.disarm(ref)
+    room.close()
+    fuse.disarm(ref)
