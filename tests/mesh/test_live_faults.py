@@ -94,7 +94,7 @@ def test_a_fault_of_somebody_else_on_the_last_envoy_is_refused_before_the_first_
     child = run.inject("abort_traffic", "the fault", **ZONE)
     assert child.stderr is not None
     assert b"a fault of somebody is on catalog, shop already; it was left as it is" in child.stderr.read()
-    assert (run.recs(), run.pending()) == (["INTENT", "REJECTED"], [])
+    assert (run.recs(), run.pending()) == (["FUSE", "INTENT", "REJECTED"], [])
     assert (owners(calm.sidecar("shop-b1")), owners(last)) == (set(), {"somebody"})
     assert [ask(calm.sidecar("shop-b1"))[0], ask(last, "/login")[0]] == [200, 418]
     strip(last, "somebody")
@@ -134,11 +134,21 @@ def test_a_process_that_is_killed_between_its_write_and_its_record_is_healed_by_
     healer = run.healer("plain")
     code = "from chaoslib_ext import faults; from chaoslib_ext.faults import injection; injection.name_activity('the fault'); "
     code += f"faults.abort_traffic({ZONE['service']!r}, {ZONE['duration']!r}, zone={ZONE['zone']!r})"
-    killing = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=connect", "-e", "inject=connect:signal=KILL:when=2"]  # the first asks before the write
+    killing = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        os.devnull,
+        "-e",
+        "trace=connect",
+        "-e",
+        "inject=connect:signal=KILL:when=4",
+    ]  # two for the fuse, and one asks before the write
     own = {**os.environ, "CHAOSX_RUN": str(run.folder), "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run([*killing, sys.executable, "-c", code], env=own, check=False, timeout=60.0)
     door = calm.sidecar("shop-b1")
-    assert (run.recs(), owners(door)) == (["INTENT"], {f"{run.run}--the fault"})
+    assert (run.recs(), owners(door)) == (["FUSE", "INTENT"], {f"{run.run}--the fault"})
     until(lambda: ask(door)[0] == 503, "the fault that nobody has recorded")
     healer.say(op="last")
     healer.wait(op="clean")
