@@ -70,6 +70,8 @@ def test_a_dead_or_hanging_supervisor_has_everything_killed_and_taken_back(death
         run.die()  # its end of the pipe is held open by the test, so only the process id tells
     elif death == "end of input":
         healer.end_of_input()
+    elif death == "hang":
+        run.process.send_signal(signal.SIGSTOP)
     assert healer.process.wait(DEADLINE_S) == 0
     assert load.wait(DEADLINE_S) == -signal.SIGKILL
     if death == "hang":
