@@ -22,6 +22,7 @@ from chaoslib_ext import report
 from chaoslib_ext.block import Block, Objective
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import InvalidFile
+from chaoslib_ext.explain import explain
 from chaoslib_ext.result import Finding, Result
 from chaoslib_ext.rundir import seal_result
 from chaoslib_ext.runner.sources import source_orders
@@ -110,7 +111,7 @@ def test_a_window_that_did_not_happen_is_told_once(tmp_path: Path) -> None:
     assert [one.kind for one in result.findings if one.slo == "availability" and one.window == "fault"] == ["slo"]
 
 
-def test_the_page_shows_both_rows(tmp_path: Path) -> None:
+def test_the_page_and_the_explanation_show_both(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     block = block_of(slos=[BOTH], objectives=[FAULT], rto=None, recovery_after_removal_s=None)
     run = build(folder, Scene(block=block, events=of(readings(share(0.0))), serve=failing(10)))
@@ -118,6 +119,8 @@ def test_the_page_shows_both_rows(tmp_path: Path) -> None:
     text = report.render(folder)
     assert "availability · beside it, prometheus" in text and "within 2\u00a0pp" in text
     assert "Two sources of one SLO say different things" in text
+    [told] = [one for one in explain(folder)["findings"] if one["kind"] == "sources"]
+    assert told["sources"] == ["events.jsonl (kind reading, name sli)", "load/w0 (rows)", "run.json (block)"] and told["evidence"]
 
 
 # the file ---------------------------------------------------------------------------------------------------------
