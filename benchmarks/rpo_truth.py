@@ -69,8 +69,9 @@ def main() -> int:
             told += through(switches, list(kinds), times, Path(folder), len(told))
     wrong = sum(bool(one.differences()) for one in told)
     lost = sum(len(one.truth.classes()["lost"]) for one in told)
-    counted = sum(one.counted for one in told)
+    counted, apart = sum(one.counted for one in told), sum(not one.ages_meet for one in told)
     print(f"{len(told)} runs, {counted} failovers counted; {lost} acknowledged writes lost in all; {wrong} counted otherwise than Postgres holds")
+    print(f"{apart} times the two brackets of the age have no moment in common")
     return 1 if wrong or not counted else 0
 
 

@@ -2,7 +2,7 @@
 The store's health as HTTP, looked at from outside the nodes; and the warden that buries them when the keeper is gone.
 
 `python -m chaoslib_ext.sandbox.store_health '{"keeper", "ticks", "folder", "port"}'`. Each request makes one look of its
-own: GET /node/store-a (a Postgres answers), /primary (the node with that role takes logins and writes), /link/b
+own: GET /node/store-a (a Postgres answers), /primary (the node with that role, or the standby just promoted, takes logins and writes), /link/b
 (a Postgres answers through that replication link) and /link/b/within/MS (and does so within so many milliseconds).
 /node/store-a/room/MS has the node write 168 kB that it forgets again, /node/store-a/commit/MS has it commit a record of
 its log that means nothing; both wait for so many milliseconds. 200 with X-Incarnation, a uid; asked for room, 507 where the
@@ -73,7 +73,7 @@ class Health:
                 node = {node["name"]: node for node in store["nodes"]}[name]
                 return node["uid"] if await asyncio.wait_for(answers(node["port"]), _SILENT_S) else None
             case ["primary"]:
-                primary = next((node for node in store["nodes"] if node["role"] == "primary"), None)
+                primary = primary_of(store["nodes"])
                 found = None if primary is None else await asyncio.wait_for(ask(primary["port"]), _SILENT_S)
                 return primary["uid"] if primary is not None and found is not None and found.writable else None
             case ["link", zone]:
@@ -99,6 +99,16 @@ class Health:
             pass  # whoever asked went away, or the node stayed silent longer than anybody waits
         finally:
             writer.close()
+
+
+def primary_of(nodes: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """
+    The node that is the primary; None when nobody is.
+
+    A standby that is promoted loses its standby.signal before it takes writes, and before the controller tells anybody.
+    """
+    promoted = next((node for node in nodes if node["role"] == "standby" and not (Path(node["folder"]) / "standby.signal").exists()), None)
+    return promoted or next((node for node in nodes if node["role"] == "primary"), None)
 
 
 async def _in_time(look: Coroutine[Any, Any, bool], limit_s: float) -> bool:

@@ -145,6 +145,12 @@ class Told:
         first_ns = min(self.truth.acknowledged[id_] for id_ in lost)
         return max(0.0, (self.truth.began_ns[0] - first_ns) / 1e9), max(0.0, (self.truth.began_ns[1] - first_ns) / 1e9)
 
+    @property
+    def ages_meet(self) -> bool:
+        """Whether the verdict's bracket of that age and the one seen from outside have a moment in common; true where there is nothing to compare."""
+        age_s = self.age_s
+        return age_s is None or not self.counted or (self.rpo["lo_s"] <= age_s[1] and age_s[0] <= self.rpo["hi_s"])
+
 
 def failed_over(box: Box, kind: Kind, folder: Path, number: int) -> Told:
     """One run on a sound store, through one failover."""
