@@ -23,6 +23,7 @@ from situations import Situation
 
 from chaoslib_ext import sandbox
 from chaoslib_ext.process.client import control, process_state, read_roster, signal_exact
+from chaoslib_ext.sandbox.store_launch import binaries
 
 ROOT = Path(__file__).parents[2]
 RUN_S = 240.0
@@ -71,17 +72,20 @@ class LiveRun:
     room: sandbox.SandboxInfo
     folder: Path
     process: subprocess.Popen[str] = field(init=False)
+    environment: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         told = self.situation.live
         self.folder.mkdir(parents=True)
-        (self.folder / "x.yaml").write_text(yaml.safe_dump(document(self.situation)).replace("URL", self.room.url), encoding="utf-8")
+        (self.folder / "x.yaml").write_text(
+            yaml.safe_dump(document(self.situation)).replace("URL", self.room.url).replace("ROOT/", f"{ROOT}/"), encoding="utf-8"
+        )
         for name, content in told.get("files", {}).items():
             (self.folder / name).write_text(content, encoding="utf-8")
         argv = [sys.executable, "-m", "chaoslib_ext.cli", "run", "x.yaml", "--env", f"sandbox@{self.room.name}", "--json", "--seed", "7", *told.get("args", [])]
-        environment = {**os.environ, "CHAOSX_STATE": str(self.folder / "state"), "NO_COLOR": "1"}
+        self.environment = {**os.environ, "CHAOSX_STATE": str(self.folder / "state"), "NO_COLOR": "1"}
         talk = (self.folder / "talk").open("w")
-        self.process = subprocess.Popen(argv, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=talk, text=True)
+        self.process = subprocess.Popen(argv, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=talk, text=True)
         talk.close()
 
     def finish(self) -> tuple[int, dict[str, Any]]:
@@ -96,6 +100,21 @@ class LiveRun:
                 self.process.kill()
                 self.process.communicate(timeout=30)
         return self.process.returncode, json.loads(out) if out.strip() else {}
+
+    def recover(self) -> None:
+        """What a person does after DIRTY; raises unless that cleans up."""
+        done = self._chaosx("recover", "--all", "--json")
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+
+    def left(self) -> list[dict[str, Any]]:
+        """What `recover --env` would find in the target: markers, fuses, locks; of a run that was cleaned up, nothing."""
+        done = self._chaosx("recover", "--env", f"sandbox@{self.room.name}", "--dry-run", "--json")
+        assert done.returncode in (0, 6), (done.returncode, done.stdout, done.stderr)
+        return list(json.loads(done.stdout))
+
+    def _chaosx(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        argv = (sys.executable, "-m", "chaoslib_ext.cli", *argv)
+        return subprocess.run(argv, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S, check=False)
 
     def talk(self) -> str:
         """What the run said on standard error."""
@@ -186,3 +205,13 @@ def recovered_between(requests: list[tuple[float, float, bool]], after_s: float,
     last = next((begin for begin in bad if not any(begin < later <= begin + stable_s for later in bad)), None)
     ends = [end for begin, end, good in since if good and last is not None and begin > last]
     return (last, min(ends)) if last is not None and ends else None
+
+
+def orders_in_the_primary(room: sandbox.SandboxInfo, run: str) -> set[str]:
+    """The ids of a run that the table of the node that takes writes holds, asked with psql."""
+    folder = binaries()
+    assert folder is not None
+    [node] = [node for node in read_roster(room.roster)["store"]["nodes"] if node["role"] == "primary"]
+    argv = [str(folder / "psql"), node["dsn"], "-XAtc", f"select id from orders where id like '{run}:%'"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    return {line for line in done.stdout.splitlines() if ":barrier:" not in line}
