@@ -10,7 +10,7 @@ SPREAD := -n 3 --dist loadfile
 SLOW   ?= tests
 CRASH  ?= tests
 
-.PHONY: demo test check format golden test-slow test-crash test-crash-long truth truth-all wrong-builds experiments bench clean
+.PHONY: demo test check format golden test-slow test-crash test-crash-long truth truth-all wrong-builds experiments repeatability bench clean
 
 demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
 	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
@@ -29,7 +29,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix-only .
 
 test-slow: $(VENV)/.dev  ## real sandboxes, real faults
-	$(PYTEST) -m "slow and not crash and not truth" $(SLOW)
+	$(PYTEST) -n 2 --dist loadfile -m "slow and not crash and not truth" $(SLOW)
 
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 	$(PYTEST) -m crash $(CRASH)
@@ -51,6 +51,9 @@ golden: $(VENV)/.dev  ## rewrites the golden pages; look at the difference befor
 
 experiments: $(VENV)/.dev  ## every shipped experiment against its own self_test
 	$(BIN)/python tests/selftest/run_experiments.py experiments/sandbox
+
+repeatability: $(VENV)/.dev  ## the same 5 times each, with the machine as it is and with every core burning; about an hour
+	$(BIN)/python tests/selftest/repeatability.py experiments/sandbox
 
 bench: $(VENV)/.dev  ## figures as ratios within one run
 	for name in bench_help recorder_cost freeze_vs_locust rto_truth mesh_edges; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
