@@ -140,7 +140,7 @@ class LiveRun:
     def _signal(self, to: str, name: str, for_s: float = 0.0) -> None:
         """A signal to a process of the run; with `for_s` it is continued after that time."""
         pid, ticks = self._identity(to)
-        signal_exact(pid, ticks, signal.Signals[f"SIG{name}"])
+        assert signal_exact(pid, ticks, signal.Signals[f"SIG{name}"]), f"the {to} process had ended before it could be sent {name}"
         if for_s:
             threading.Event().wait(for_s)
             signal_exact(pid, ticks, signal.SIGCONT)
