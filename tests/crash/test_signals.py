@@ -128,7 +128,8 @@ class Run:
         self.out, self.err = folder / "out", folder / "err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err, **streams}
-            self.process = subprocess.Popen(argv, cwd=folder, env=self.environment, **streams)
+            hears = ("env", "--default-signal=HUP")  # also where whoever runs the tests was started to ignore it
+            self.process = subprocess.Popen([*hears, *argv], cwd=folder, env=self.environment, **streams)
 
     def in_force(self) -> None:
         """Waits until the fault was seen from outside."""
