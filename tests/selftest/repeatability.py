@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 from run_experiments import MOODS, NOT_HERE, one, stated
 
-SHORT = {"warmup": "3s", "baseline": "5s", "stable": "3s"}
-ROOT = Path(__file__).parents[2]
+SHORT = {"warmup": "3s", "baseline": "7s", "stable": "3s"}
+STARVED = {"RPO_UNDECIDED"}  # too many writes of which a starved generator never learned what became of them
 
 
 def shortened(path: Path, place: Path) -> Path:
@@ -65,7 +65,7 @@ def told(path: Path, place: Path) -> tuple[str, bool]:
     if verdict == "-" and NOT_HERE in talk:
         return "refused", True
     right = verdict == want["verdict"] and set(want["reasons"]) <= reasons  # type: ignore[call-overload]
-    mood = verdict == "INCONCLUSIVE" and bool(reasons) and reasons <= MOODS
+    mood = verdict == "INCONCLUSIVE" and bool(reasons) and reasons <= MOODS | STARVED
     if not right and not mood:
         print(f"{path.name}: exit {code}, {verdict} {sorted(reasons)}\n{talk}", file=sys.stderr, flush=True)
     return verdict if right else f"{verdict} ({', '.join(sorted(reasons))})", right or mood
