@@ -132,15 +132,44 @@ def _killed(folder: Path, child: Any) -> bool:
 def _group(leader: int, folder: str) -> dict[int, int]:
     """The living processes of a group that carry `CHAOSX_RUN=folder`, with their start ticks."""
     found: dict[int, int] = {}
-    mark = b"CHAOSX_RUN=" + os.fsencode(folder)
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         pid = int(entry.name)
         ticks = start_ticks(pid)
         try:
-            if ticks is not None and os.getpgid(pid) == leader and alive(pid, ticks) and mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if ticks is not None and os.getpgid(pid) == leader and alive(pid, ticks) and _of_run(entry.path, folder):
                 found[pid] = ticks
         except OSError:  # it ended, or belongs to somebody else
             continue
     return found
+
+
+def kill_holders(folder: Path, lock_fd: int) -> None:
+    """
+    SIGKILL to every process that holds the open file `lock_fd` locked as one who injects does, shared, and carries this run in its environment.
+
+    That is what a child has forked off into a session of its own, and nobody has recorded. Linux only.
+    """
+    wanted = os.fstat(lock_fd)
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        ticks = start_ticks(int(entry.name))
+        with suppress(OSError):  # it ended, or belongs to somebody else
+            if ticks is not None and _of_run(entry.path, str(folder)) and _shares(entry.path, wanted):
+                signal_exact(int(entry.name), ticks, signal.SIGKILL)
+
+
+def _of_run(process: str, folder: str) -> bool:
+    return b"CHAOSX_RUN=" + os.fsencode(folder) in Path(process, "environ").read_bytes().split(b"\0")
+
+
+def _shares(process: str, wanted: os.stat_result) -> bool:
+    """Whether one of the open files of a process is that one, and is locked shared through it. Raises OSError."""
+    for number in os.listdir(f"{process}/fd"):  # noqa: PTH208 - their names are all that is wanted
+        with suppress(FileNotFoundError):  # it has just been closed
+            seen = os.stat(f"{process}/fd/{number}")  # noqa: PTH116
+            if (seen.st_dev, seen.st_ino) == (wanted.st_dev, wanted.st_ino) and "FLOCK  ADVISORY  READ" in Path(process, "fdinfo", number).read_text():
+                return True
+    return False

@@ -68,6 +68,12 @@ class Clock:
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def zone_at(wall_s: float) -> dict[str, str | int]:
+    """The time zone of this machine at a Unix time: its short name and the seconds that its clocks are ahead of UTC."""
+    local = time.localtime(wall_s)
+    return {"name": local.tm_zone, "offset_s": local.tm_gmtoff}
+
+
 def parse_duration(text: str | int | float) -> float:
     """
     Seconds in `250ms`, `40s`, `5m`, `1h30m`, `30d`.

@@ -7,6 +7,7 @@ ChaosxError
 ├── Refused               exit 3: not begun (lock, caps, preflight), with a reason code
 ├── NoData                a probe or a formula has nothing to measure
 ├── FaultFailed           a fault could not be injected, or not proven
+├── NotDelivered          an endpoint did not take an export, or a program did not make one
 ├── LedgerCorrupt         an undo ledger that cannot be read with certainty: DIRTY
 └── NotClean              something is not proven healed: DIRTY
 """
@@ -69,6 +70,10 @@ class NoData(ChaosxError):
 
 class FaultFailed(ChaosxError):
     """A fault could not be injected, or its effect was not seen in time."""
+
+
+class NotDelivered(ChaosxError):
+    """An export was not taken by its endpoint, or not made by the program that should."""
 
 
 class LedgerCorrupt(ChaosxError):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from chaoslib_ext import state
 from chaoslib_ext.children import die_with_parent
-from chaoslib_ext.heal import Healing, Left, Patience, drop_markers, finish
+from chaoslib_ext.heal import Healing, Left, Patience, finish
 from chaoslib_ext.ledger import Entry, Frame, Ledger, Target, entries
+from chaoslib_ext.traces import drop_markers
 
 PATIENCE = Patience(deadline_s=60.0)  # the keeper starts another when this one gives up
 SIGNALS = frozenset({"process.thaw", "process.thaw_store"})  # a signal carries no mark; the marker file stands for it

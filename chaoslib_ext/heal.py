@@ -6,7 +6,6 @@ A handler makes one attempt; what goes around it (tries, backoff, deadline, reco
 
 from __future__ import annotations
 
-import glob
 import random
 import shlex
 import time
@@ -14,18 +13,20 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chaoslib_ext import children, fuses, state
+from chaoslib_ext import fuses, state
 from chaoslib_ext.attempts import ANSWER_S, PASS_S, Attempt
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.ledger import FINAL, Entry, Frame, Ledger, Step, Target, entries
 from chaoslib_ext.memory import Memory, tell
 from chaoslib_ext.mesh import undo as mesh
 from chaoslib_ext.process import undo
+from chaoslib_ext.traces import drop_markers
+from chaoslib_ext.urgency import most_urgent_first
 
 SETTLE_S = 0.5  # where a target sets no fence: a request of a process that was killed lies in a socket's buffer for less than this
-LOCK_S = 10.0  # how long the last heal waits until nobody can inject
+FIRST_S = 0.5  # how long the last heal waits for nobody to inject before it begins all the same: CI runners give 7.5 s; chosen by feel
+LOCK_S = 10.0  # and how long it goes on trying, beside the heal, until nobody can
 SILENT_S = 10.0  # beyond the deadline, for an attempt that is under way: longer than any handler's own time limits
-
 
 HANDLERS: dict[str, Callable[[Entry], Step]] = {
     "process.thaw": undo.thaw,
@@ -78,12 +79,13 @@ class _Work:
     due_s: float = 0.0
     error: str = ""
     attempt: Attempt | None = None
+    final: bool = False  # whether nothing could inject any more when that attempt began
 
 
 @dataclass(slots=True)
 class Healing:
     """
-    The heal of any number of entries, in passes that never wait: newest first, going on past failures.
+    The heal of any number of entries, in passes that never wait: the most urgent first, going on past failures.
 
     `add` takes entries on, `step` makes one attempt for each that is due. `left` is what was given up, until
     it is taken on again. `final` says that nothing can inject any more. A ledger that cannot be written does
@@ -101,7 +103,8 @@ class Healing:
         known = {item.entry.key for item in self.work}
         now_s = time.monotonic()
         self.work += [_Work(entry, now_s) for entry in found if entry.key not in known]
-        self.work.sort(key=lambda item: -item.entry.seq)
+        order = {entry.key: at for at, entry in enumerate(most_urgent_first(item.entry for item in self.work))}
+        self.work.sort(key=lambda item: order[item.entry.key])
 
     def busy(self, fault: str | None = None) -> bool:
         """Whether anything (of one fault) is still under way."""
@@ -130,6 +133,7 @@ class Healing:
         if not (item.tries and item.error == "settling"):
             self._say(item.entry, "UNDO_TRY", item.error)
         item.tries += 1
+        item.final = self.final
         item.attempt = Attempt(_one_try, item.entry)
 
     def _look(self, item: _Work, wait_s: float) -> None:
@@ -157,7 +161,7 @@ class Healing:
         item.due_s = time.monotonic() + (0.05 if why == "settling" else pause_s * random.uniform(0.5, 1.0))
 
     def _finish(self, item: _Work, step: Step) -> None:
-        note = FINAL if self.final and step.rec == "UNDONE" else step.why
+        note = FINAL if item.final and step.rec == "UNDONE" else step.why
         problem = self._say(item.entry, step.rec, note)
         out_of_time = isinstance(problem, LedgerCorrupt) or time.monotonic() - item.begun_s >= self.patience.deadline_s
         if problem is not None and not out_of_time:
@@ -219,35 +223,50 @@ def heal_run(folder: Path, names: Collection[str] | None, patience: Patience, me
     """
     The last heal of a run; what is left is returned, nothing when the run is clean.
 
-    First the recorded children `names` (None: all) are killed and heal.lock is taken exclusively, so nothing
-    can inject any more. Then everything pending is healed, and what had never been settled is looked at once
-    more. A ledger that is damaged or gone is healed as far as it can be read or `memory` holds it, and stays dirty.
+    The recorded children `names` (None: all), and whoever else of the run holds heal.lock, are killed, and the lock is taken
+    exclusively, so nothing can inject any more. Then everything pending is healed, and what had never been settled is looked at
+    once more. A ledger that is damaged or gone is healed as far as it can be read or `memory` holds it, and stays dirty.
     """
-    known = Memory(folder) if memory is None else memory
-    known.look()
-    alive = children.kill_recorded(folder, names, remembered=known.children)
-    still = known.nobody_injects(LOCK_S)
+    known = memory or Memory(folder)
+    healing = Healing(known.ledger, patience)
     try:
-        found = _heal_all(known, patience)
+        known.look()
+        still = _quiet(known, names, healing)
+        found = _heal_all(known, healing, final=not still)
     finally:
         known.let_inject() if known is memory else known.close()
-    if still or alive:
-        why = still or f"{', '.join(alive)} could still inject: it cannot be killed"
-        found.append(left(known.ledger, _nobody(Target(kind="lock", name=state.HEAL_LOCK)), "STUCK", why))
-    return found
+    return found + ([left(known.ledger, _nobody(Target(kind="lock", name=state.HEAL_LOCK)), "STUCK", still)] if still else [])
 
 
-def _heal_all(known: Memory, patience: Patience) -> list[Left]:
-    frames, ledger = known.look(whole=True), known.ledger
-    healing = Healing(ledger, patience, final=True)
+def _quiet(known: Memory, names: Collection[str] | None, healing: Healing) -> str:
+    """Sees to it that nobody can inject any more, and says who still could; if that takes time, what is there is taken back meanwhile."""
+    begun_s = time.monotonic()
+    while still := known.silence(names):
+        waited_s = time.monotonic() - begun_s
+        if waited_s >= LOCK_S or still == known.no_lock:
+            break
+        if waited_s >= FIRST_S:
+            healing.add(entry for entry in entries(known.look()) if entry.pending and entry.key not in healing.left)
+            healing.step()
+        time.sleep(0.01)  # neither the end of a process nor a free lock is told to anybody else
+    return still
+
+
+def _heal_all(known: Memory, healing: Healing, final: bool) -> list[Left]:
+    """`final` says that nothing can inject any more; what is under way already began before that, and is looked at again."""
+    ledger, early, healing.final, frames = known.ledger, healing.busy(), final, known.look(whole=True)
     healing.add(entry for entry in entries(frames) if entry.pending or _unsettled(entry))
     finish(healing)
+    if early:
+        healing.add(entry for entry in entries(known.look()) if _unsettled(entry))
+        finish(healing)
     found = list(healing.left.values())
     if known.problem:
         return [*found, _lost(known)]
     seen = {item.fault for item in found}
-    burning = _put_out(frames, seen, patience)
-    found += [left(ledger, _nobody(frame.target, fault), "STUCK", burning[fault]) for frame, fault in _fused(frames, burning)]
+    burning = _put_out(frames, seen, healing.patience)
+    lit = [one for one in frames if one.rec == "FUSE" and one.fault in burning]
+    found += [left(ledger, _nobody(one.target, one.fault), "STUCK", burning[one.fault]) for one in lit]
     drop_markers(entry for entry in entries(frames) if entry.fault not in seen)
     return found
 
@@ -272,25 +291,9 @@ def _put_out(frames: list[Frame], but: Collection[str], patience: Patience) -> d
     return failed
 
 
-def _fused(frames: list[Frame], faults: Collection[str]) -> list[tuple[Frame, str]]:
-    return [(frame, frame.fault) for frame in frames if frame.rec == "FUSE" and frame.fault in faults]
-
-
 def _nobody(target: Target, fault: str = "") -> Entry:
     return Entry(fault, "", target, {}, {}, "held", 0, "", 0)
 
 
 def _unsettled(entry: Entry) -> bool:
     return entry.kind == "held" and not entry.settled and entry.rec in ("UNDONE", "GONE") and entry.handler in HANDLERS
-
-
-def drop_markers(healed: Iterable[Entry]) -> None:
-    """Removes the marker files in the target of faults that are wholly taken back; a marker that is gone is fine."""
-    for marker in {str(entry.ours["marker"]) for entry in healed if entry.ours.get("marker")}:
-        path = Path(marker)
-        if path.parent.name == "markers" and path.suffix == ".json":  # never anything but our own kind of file
-            try:
-                for piece in (*path.parent.glob(f".{glob.escape(path.name)}.*"), path):  # half of it, when its writer was killed
-                    piece.unlink(missing_ok=True)
-            except OSError as error:  # it says of something healed that it is there: `recover` will look, and find nothing
-                tell(f"heal: {marker}: {error}")

@@ -21,10 +21,11 @@ from typing import Any
 
 from chaoslib_ext import fuses, locks, state
 from chaoslib_ext.clock import boot_ns
-from chaoslib_ext.heal import Healing, Left, Patience, drop_markers, heal_run
+from chaoslib_ext.heal import Healing, Left, Patience, heal_run
 from chaoslib_ext.ledger import Entry, Frame, effect_frame, entries
 from chaoslib_ext.memory import Memory, tell
 from chaoslib_ext.process.client import alive, process_state, signal_exact
+from chaoslib_ext.traces import drop_markers
 
 HANG_S = 3.0  # the supervisor beats twice a second; for one that is stopped
 STARVED_S = 15.0  # for one that runs or sleeps and may only have been denied the processor; chosen by feel: timed heals go on meanwhile

@@ -7,7 +7,7 @@ A ledger that is gone, cut or damaged does not make a fault undone: what was rea
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -55,16 +55,25 @@ class Memory:
         self.frames, self.problem = _together(self.frames, readable), problem
         return self.frames
 
-    def nobody_injects(self, wait_s: float) -> str:
-        """Waits until nobody can inject any more, at most so many seconds, and keeps it so; else who still could."""
+    def silence(self, names: Collection[str] | None) -> str:
+        """
+        Kills whoever of the run could still inject, and holds heal.lock once they are gone; else who still could. It never waits.
+
+        Those are the recorded children `names` (None: all), and every process of the run that holds the lock as one who injects.
+        """
+        self.children |= children.recorded(self.folder)
+        alive = children.kill_recorded(self.folder, names, 0.0, self.children)
+        if alive:
+            return f"{', '.join(alive)} could still inject: it cannot be killed"
         if self._lock_fd is None:
             return self.no_lock
-        if state.lock(self._lock_fd, True, wait_s):
+        if state.lock(self._lock_fd, True, 0.0):
             return ""
+        children.kill_holders(self.folder, self._lock_fd)
         return "a process could still inject: it holds heal.lock"
 
     def let_inject(self) -> None:
-        """The opposite of `nobody_injects`."""
+        """The opposite of `silence`."""
         if self._lock_fd is not None:
             state.unlock(self._lock_fd)
 

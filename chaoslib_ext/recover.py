@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import accepted, locks, state
+from chaoslib_ext import accepted, halfmade, locks, state
 from chaoslib_ext.clock import boot_id
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import FaultFailed, LedgerCorrupt, Refused, UsageError
@@ -63,12 +63,13 @@ def owner_alive(folder: Path) -> bool:
 
 def recover_runs(run_id: str | None, deadline_s: float) -> list[Outcome]:
     """
-    Recovers one run, or all open ones whose owner is dead, each with `deadline_s` seconds.
+    Recovers one run, or all open ones whose owner is dead, each with `deadline_s` seconds; with all of them also goes what is half made.
 
     Raises UsageError when there is no such run, and Refused LOCK_HELD when the owner of the named run lives.
     """
     if run_id is None:
-        return [recover_run(folder, deadline_s) for folder in state.open_runs() if not owner_alive(folder)]
+        outcomes = [recover_run(folder, deadline_s) for folder in state.open_runs() if not owner_alive(folder)]
+        return outcomes + [Outcome(run, (), (), ("removed: its state folder, whose maker was killed before the run began",)) for run in halfmade.sweep()]
     folder = state.run_dir(run_id)
     if not folder.is_dir():
         known = ", ".join(path.name for path in state.open_runs()) or "none"

@@ -8,7 +8,9 @@ been observed to its end and must hold enough arrivals. A candidate whose servic
 
 The bracket: recovery was not before the last bad arrival that precedes t was *sent*, and not after t was
 *answered*; where bad ones follow among the first `enough` arrivals of the stretch, not after the first good
-one behind them was answered. For a complete outage it contains the truth whatever the arrival process.
+one behind them was answered. For a complete outage it contains the truth whatever the arrival process. Behind a partial
+one the first good arrivals may be luck: there the late end waits for as many good ones as a service that still
+failed as often as it had just done would give once in `LUCK` times (at most to the end of the stretch).
 
 Thousands of overlapping windows are asked about a relapse, so that by chance alone some miss a target that the
 service just about meets. Such a relapse moves only the late end of the bracket; the early end moves for a relapse
@@ -28,6 +30,8 @@ from chaoslib_ext.samples import Known
 from chaoslib_ext.stats import enough, exact
 
 CLEARLY = 4.0  # standard deviations above what the target allows: 3 in 100,000 windows by chance
+LUCK = 40  # 2.5 %: with the error of the share that is estimated from so few arrivals, at least 95 % of the brackets hold the truth
+LOOKED = 20  # arrivals before the last bad one, which say how often it failed; all of them bad is a complete outage
 DAWN_SHARE = 10  # a good spell counts as a false dawn from a tenth of `stable` on; chosen by feel
 
 
@@ -84,7 +88,7 @@ def recover(known: Known, question: Question) -> Recovery:
     """The recovery from `question.from_us` on; `known` holds exactly the arrivals from there to `until_us`. O(n)."""
     walk = _walk(known, question)
     first_open, found, too_few = _candidates(walk)
-    last_bad = _last_bad(known.good, found if first_open is None else first_open)
+    last_bad = _last_bad(known.good, first_open)  # no open candidate is no proven one either
     lo_us = question.from_us if last_bad is None else known.sent_us[last_bad]
     impact, dawns = _spells(walk, len(known.at_us) if found is None else found)
     if found is None:
@@ -184,12 +188,30 @@ def _last_bad(good: Sequence[int], before: int | None) -> int | None:
 
 
 def _proof(walk: _Walk, found: int) -> int:
-    """The arrival whose answer proves recovery: t, or the first good one behind the last bad one of the first `enough`."""
+    """The arrival whose answer proves recovery: t, or the first good one behind the last bad one of the first `enough`; later when that may be luck."""
     good, stop = walk.known.good, min(found + walk.enough, len(walk.known.good))
     last = next((i for i in range(stop - 1, found, -1) if not good[i]), None)
-    if last is None:
-        return found
-    return next((i for i in range(last + 1, len(good)) if good[i]), found)
+    first = found if last is None else next((i for i in range(last + 1, len(good)) if good[i]), found)
+    allowed, failing = float(1 - exact(walk.question.target)), _failing_share(walk, found)
+    if failing == 1.0:
+        return first
+    more, less = math.log((1.0 - allowed) / (1.0 - failing)), math.log(allowed / failing) if allowed else -math.inf
+    sure, last_good = 0.0, first
+    for i in range(first, walk.ends[found]):
+        sure = max(0.0, sure + (more if good[i] else less))
+        last_good = i if good[i] else last_good
+        if sure >= math.log(LUCK):
+            break
+    return last_good
+
+
+def _failing_share(walk: _Walk, found: int) -> float:
+    """How often arrivals failed just before index `found`: more than the target allows; 1.0 in a complete outage, and where none failed at all."""
+    last = _last_bad(walk.known.good, found)
+    looked = [] if last is None else walk.known.good[max(0, last - LOOKED) : last]
+    if not any(looked):
+        return 1.0
+    return min(1.0, max(looked.count(0) / len(looked), 2.0 * float(1 - exact(walk.question.target)), 1.0 / (len(looked) + 1)))
 
 
 def _spells(walk: _Walk, stop: int) -> tuple[int | None, int]:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,25 +44,71 @@ def seal_of(folder: Path) -> str:
 
 def verify(folder: Path) -> list[str]:
     """What is not as it was sealed, as sentences; empty when everything matches. `result.json` is checked once it is sealed."""
+    lines = _read(folder)
+    if isinstance(lines, str):
+        return [lines]
+    found, whole = _check_total(lines)
+    named = _named(lines)
+    if len(named) != len([line for line in lines if not _TOTAL.fullmatch(line)]):
+        found.append(f"{SEALED}: has a line that is not a hash and a name, or names a file twice")
+    found += [problem for name, digest in named.items() if (problem := _compare(folder, name, digest))]
+    unnamed = "was added after the seal" if whole else f"has no line in {SEALED}: it was added after the seal, or its line was taken out"
+    found += [f"{name}: {unnamed}" for name in sorted(set(_facts(folder)) - set(named))]
+    if (folder / RESULT).exists():
+        found += [] if RESULT in named else [f"{RESULT}: is not sealed"]
+        found += _check_result(folder, lines)
+    return found
+
+
+def altered(folder: Path, names: Iterable[str]) -> list[str]:
+    """The same for these files only, without reading the others: for those who look at a thousand runs and read two files of each."""
+    lines = _read(folder)
+    if isinstance(lines, str):
+        return [lines]
+    named = _named(lines)
+    present = [name for name in names if name in named or (folder / name).exists()]
+    told = [_compare(folder, name, named[name]) if name in named else f"{name}: has no line in {SEALED}" for name in present]
+    return _check_total(lines)[0] + [problem for problem in told if problem]
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """File name to SHA-256, as `SEALED` claims; empty where it cannot be read."""
+    lines = _read(folder)
+    return {} if isinstance(lines, str) else _named(lines)
+
+
+def _read(folder: Path) -> list[str] | str:
+    """The lines of `SEALED`, or why there are none."""
     try:
-        text = (folder / SEALED).read_text(encoding="utf-8")
+        return (folder / SEALED).read_bytes().decode().split("\n")[:-1]  # a last line that is torn is no line
     except FileNotFoundError:
-        return [f"{SEALED}: missing; the run was not sealed"]
+        return f"{SEALED}: missing; the run was not sealed"
     except (OSError, UnicodeDecodeError) as error:
-        return [f"{SEALED}: cannot be read: {error}"]
-    lines = text.splitlines(keepends=True)
-    at = next((i for i, line in enumerate(lines) if _TOTAL.fullmatch(line.rstrip("\n"))), None)
-    if at is None:
-        return [f"{SEALED}: has no line `# total …`"]
-    total = lines[at].split()[2]
-    found = [] if hashlib.sha256("".join(lines[:at]).encode()).hexdigest() == total else [f"{SEALED}: its total does not match its lines"]
-    listed = [match for match in (_LINE.fullmatch(line.rstrip("\n")) for line in lines[:at] + lines[at + 1 :]) if match]
-    if len(listed) != len(lines) - 1:
-        found.append(f"{SEALED}: has a line that is not a hash and a name")
-    found += [problem for match in listed if (problem := _compare(folder, match[2], match[1]))]
-    named = {match[2] for match in listed}
-    found += [f"{name}: was added after the seal" for name in sorted(set(_facts(folder)) - named)]
-    return found + ([f"{RESULT}: is not sealed"] if RESULT not in named and (folder / RESULT).exists() else [])
+        return f"{SEALED}: cannot be read: {error}"
+
+
+def _named(lines: list[str]) -> dict[str, str]:
+    """File name to hash."""
+    return {match[2]: match[1] for match in map(_LINE.fullmatch, lines) if match}
+
+
+def _check_total(lines: list[str]) -> tuple[list[str], bool]:
+    """What is wrong with the line `# total …`, and whether the lines above it are as they were sealed."""
+    at = [i for i, line in enumerate(lines) if _TOTAL.fullmatch(line)]
+    if len(at) != 1:
+        return [f"{SEALED}: has {len(at) or 'no'} line{'s' if at else ''} `# total …`, expected one"], False
+    whole = hashlib.sha256("".join(f"{line}\n" for line in lines[: at[0]]).encode()).hexdigest() == lines[at[0]].split()[2]
+    return ([], True) if whole else ([f"{SEALED}: its total does not match its lines"], False)
+
+
+def _check_result(folder: Path, lines: list[str]) -> list[str]:
+    """Whether the verdict was given under this seal: `result.json` names it."""
+    try:
+        named = json.loads((folder / RESULT).read_bytes()).get("seal")
+    except (OSError, ValueError, AttributeError):
+        return []  # its hash tells
+    totals = [match[1] for match in map(_TOTAL.fullmatch, lines) if match]
+    return [] if not totals or named in totals else [f"{RESULT}: was judged under another seal ({str(named)[:64]!r})"]
 
 
 def _compare(folder: Path, name: str, expected: str) -> str | None:

@@ -21,6 +21,7 @@ from typing import Any
 from chaoslib_ext.errors import Refused, UsageError
 
 LEDGER_BYTES = 1 << 20  # reserved for the undo ledger of a run: about two thousand frames
+FRESH = ".new-"  # how the name of a run's folder begins while it is being made; behind the run comes the maker's process id
 RESERVE_BYTES = 1 << 14  # given up for closed.json when the disk is full
 CLOSED, CHILDREN, SPEC, RUN, LEDGER, HEAL_LOCK, RESERVE = "closed.json", "children.json", "spec.json", "run.json", "undo.wal", "heal.lock", "reserve"
 
@@ -54,7 +55,7 @@ def create_run(run_id: str, header: dict[str, Any], lay: Callable[[Path], None] 
     _make_private(final.parent)
     if final.exists():
         raise FileExistsError(f"{final}: this run exists already")
-    fresh = final.parent / f".new-{run_id}-{os.getpid()}"
+    fresh = final.parent / f"{FRESH}{run_id}-{os.getpid()}"
     fresh.mkdir(mode=0o700)
     try:
         make_ledger(fresh)

@@ -8,11 +8,14 @@ fraction that was meant, never the float: `19/20 >= 0.95` must not hang on a rou
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 
 from chaoslib_ext.errors import NoData
 
+LEVEL = 0.95  # of every interval that is printed
+POWER = 0.8  # how often a change of the stated size must be told; the customary one
 FAST_PAGE = 14.4  # 2 % of a 30-day budget in one hour; The Site Reliability Workbook, ch. 5
 _DENOMINATOR = 10_000_000  # targets are written with at most seven decimals
 
@@ -49,7 +52,7 @@ def enough(target: float) -> int | None:
     return None if ratio == 1 else math.ceil(1 / (1 - ratio))
 
 
-def confidence_bounds(good: int, total: int, level: float = 0.95) -> tuple[float, float]:
+def confidence_bounds(good: int, total: int, level: float = LEVEL) -> tuple[float, float]:
     """
     The Clopper-Pearson interval of a ratio. Printed only, never judged. Raises NoData when `total` is 0.
 
@@ -61,6 +64,54 @@ def confidence_bounds(good: int, total: int, level: float = 0.95) -> tuple[float
     low = 0.0 if good == 0 else _beta_quantile(tail, good, total - good + 1)
     high = 1.0 if good == total else _beta_quantile(1.0 - tail, good + 1, total - good)
     return low, high
+
+
+def least_bad(total: int, target: float) -> int | None:
+    """
+    The fewest bad ones of `total` whose confidence bounds lie below `target` altogether; None when all of them being bad does not suffice.
+
+    The bounds are those of `confidence_bounds`: at a service that is exactly at its target, chance alone brings so many in
+    at most 2.5 % of all windows.
+    """
+    allowed = float(1 - exact(target))
+    found = bisect_left(range(total + 2), True, key=lambda bad: _at_least(bad, total, allowed) < (1.0 - LEVEL) / 2.0)
+    return found if 0 < found <= total else None
+
+
+def detectable_loss(total: int, target: float) -> float | None:
+    """
+    The smallest drop of the ratio below `target` that `total` samples tell from none, as a ratio; None when they tell none.
+
+    Told: the 95 % bounds of `confidence_bounds` lie below the target. Assumed: without the loss the service is exactly at its
+    target. At a drop of this size that happens in `POWER` of all windows, at a smaller one less often. An objective judges the
+    point, which is what became of these very arrivals; this is how far that speaks for arrivals that were never sent.
+
+    Source: the exact binomial test; the tail of the binomial is the regularised incomplete beta function (Clopper and Pearson, 1934).
+    """
+    bad = least_bad(total, target)
+    if bad is None:
+        return None
+    return max(0.0, _beta_quantile(POWER, bad, total - bad + 1) - float(1 - exact(target)))
+
+
+def rank_interval(total: int, share: float) -> tuple[int, int] | None:
+    """
+    The ranks i < j, from 1, of the sorted samples between which the percentile of all possible samples lies, at 95 %; None when there are too few.
+
+    At most 2.5 % are left out on each side: P(B < i) and P(B >= j) with B binomial(total, share).
+    Source: Conover, Practical Nonparametric Statistics, 3rd ed., 3.2, "Confidence interval for a quantile".
+    """
+    tail, ratio = (1.0 - LEVEL) / 2.0, float(exact(share))
+    i = bisect_left(range(total + 2), True, key=lambda rank: _at_least(rank, total, ratio) < 1.0 - tail) - 1
+    j = bisect_left(range(total + 2), True, key=lambda rank: _at_least(rank, total, ratio) <= tail)
+    return (i, j) if i >= 1 and j <= total else None
+
+
+def _at_least(count: int, total: int, chance: float) -> float:
+    """P(B >= count), B binomial(total, chance)."""
+    if not 0 < count <= total:
+        return float(count <= 0)
+    return 1.0 if chance >= 1.0 else _beta_cdf(chance, count, total - count + 1)
 
 
 def _beta_quantile(probability: float, a: int, b: int) -> float:

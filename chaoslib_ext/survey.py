@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import children, ledger, locks, recover, state
+from chaoslib_ext import children, halfmade, ledger, locks, recover, state
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import LedgerCorrupt, UsageError
 from chaoslib_ext.ledger import Ledger
@@ -34,7 +34,10 @@ class Survey:
 def of_runs(run_id: str | None) -> list[Survey]:
     """What `recover_runs` would do. Raises as it does."""
     if run_id is None:
-        return [_of_run(folder) for folder in state.open_runs() if not recover.owner_alive(folder)]
+        half = [
+            Survey(halfmade.run_of(folder), ("remove its state folder, whose maker was killed before the run began",), 0) for folder in halfmade.half_made()
+        ]
+        return [_of_run(folder) for folder in state.open_runs() if not recover.owner_alive(folder)] + half
     folder = state.run_dir(run_id)
     if not folder.is_dir():
         raise UsageError(f"recover: got run {run_id!r}, which is not in {folder.parent}")

@@ -8,7 +8,9 @@ off at the end of a file is a torn tail (the writer died); any other bad block i
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 import zlib
 from array import array
 from collections.abc import Iterator
@@ -109,27 +111,30 @@ def blocks(path: Path, magic: bytes) -> Iterator[bytes | None]:
 
     Raises ValueError at a bad magic or a bad block that is not the torn tail.
     """
-    data = path.read_bytes()
-    if data[: len(magic)] != magic:
-        if magic.startswith(data):
-            yield None
-            return
-        raise ValueError(f"{path.name}: not a file of this kind (got {data[:8]!r}, expected {magic!r})")
-    at = len(magic)
-    while at < len(data):
-        if at + BLOCK.size > len(data):
-            yield None
-            return
-        size, crc = BLOCK.unpack_from(data, at)
-        payload = data[at + BLOCK.size : at + BLOCK.size + size]
-        end = at + BLOCK.size + size
-        if len(payload) < size or (zlib.crc32(payload) != crc and end >= len(data)):
-            yield None
-            return
-        if zlib.crc32(payload) != crc:
-            raise ValueError(f"{path.name}: block at byte {at} does not match its checksum")
-        yield payload
-        at = end
+    with path.open("rb") as file:  # block by block: a long run has hundreds of megabytes
+        size, head = os.fstat(file.fileno()).st_size, file.read(len(magic))
+        if head != magic:
+            if magic.startswith(head):
+                yield None
+                return
+            raise ValueError(f"{path.name}: not a file of this kind (got {head!r}, expected {magic!r})")
+        at = len(magic)
+        while at < size:
+            frame = file.read(BLOCK.size)
+            if len(frame) < BLOCK.size:
+                yield None
+                return
+            length, crc = BLOCK.unpack(frame)
+            end = at + BLOCK.size + length
+            payload = file.read(min(length, size - at))
+            sound = len(payload) == length and zlib.crc32(payload) == crc
+            if not sound and end >= size:
+                yield None
+                return
+            if not sound:
+                raise ValueError(f"{path.name}: block at byte {at} does not match its checksum")
+            yield payload
+            at = end
 
 
 def read_rows(path: Path, into: Rows) -> bool:
@@ -137,9 +142,27 @@ def read_rows(path: Path, into: Rows) -> bool:
     for payload in blocks(path, ROWS_MAGIC):
         if payload is None:
             return True
+        _take_rows(payload, into)
+    return False
+
+
+def _take_rows(payload: bytes, into: Rows) -> None:
+    """Appends the rows of a block, a column at a time: ten million are read in a second, not in ten."""
+    if len(payload) % ROW.size:
+        raise ValueError(f"a block of {len(payload)} bytes holds no whole rows of {ROW.size}")
+    if sys.byteorder != "little" or array("I").itemsize != 4:
         for intended_us, late_us, latency_us, endpoint, outcome, _ in ROW.iter_unpack(payload):
             into.append(intended_us, late_us, latency_us, endpoint, outcome)
-    return False
+        return
+    words, halves = memoryview(payload).cast("I"), memoryview(payload).cast("H")
+    intended = array("q", bytes(len(payload) // ROW.size * 8))
+    with memoryview(intended) as whole, whole.cast("B") as raw, raw.cast("I") as parts:
+        parts[0::2], parts[1::2] = words[0::5], words[1::5]
+    into.intended_us.extend(intended)
+    into.late_us.frombytes(words[2::5].tobytes())
+    into.latency_us.frombytes(words[3::5].tobytes())
+    into.endpoint.frombytes(halves[8::10].tobytes())
+    into.outcome.frombytes(memoryview(payload)[18::20].tobytes())
 
 
 def read_seconds(path: Path) -> tuple[list[Second], bool]:

@@ -18,6 +18,9 @@ import click
 
 from chaoslib_ext import __version__
 from chaoslib_ext.cli import reading, rooms, running, starting
+from chaoslib_ext.cli.export_command import export
+from chaoslib_ext.cli.report_command import report
+from chaoslib_ext.cli.trend_command import trend
 from chaoslib_ext.cli.words import Suggesting, problem_lines, tell
 from chaoslib_ext.errors import ChaosxError, InvalidFile, LedgerCorrupt, NotClean, Refused, UsageError
 from chaoslib_ext.reasons import REASONS
@@ -94,6 +97,6 @@ def main() -> None:
 
 for _command in (
     *(starting.init, running.run, reading.validate, running.plan, running.approve, reading.explain, reading.doctor, running.abort, running.recover),
-    *(reading.report, reading.judge, rooms.sandbox, reading.schema, starting.completion),
+    *(report, trend, export, reading.judge, rooms.sandbox, reading.schema, starting.completion),
 ):
     main.add_command(_command)

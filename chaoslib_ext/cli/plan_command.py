@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext import rundir
+from chaoslib_ext.cli.plan_power import decisions
 from chaoslib_ext.cli.run_command import choose, environment_of, read_for
 from chaoslib_ext.clock import format_duration
 from chaoslib_ext.environment import EnvChoice
@@ -55,11 +56,7 @@ def _body(plan: Json) -> Iterator[str]:
     yield from _cost(plan["cost"])
     yield f"would take {_length(seen['takes_s'])}, and a few seconds to start, heal and seal"
     yield "  " + "  ".join(f"{name} {_length(length)}" for name, length in seen["phases"].items())
-    if seen["objectives"]:
-        yield "could decide"
-        yield from (_objective(one) for one in seen["objectives"])
-    if seen["rto"]:
-        yield _rto(seen["rto"])
+    yield from decisions(seen)
     if seen["load"]:
         yield _load(seen["load"])
     for warning in plan["warnings"]:
@@ -96,21 +93,6 @@ def _length(length: list[float | None]) -> str:
     if most is None:
         return f"{format_duration(least)} or more"
     return format_duration(least) if least == most else f"{format_duration(least)} to {format_duration(most)}"
-
-
-def _objective(one: Json) -> str:
-    word = {True: "yes", False: "NO", None: "?"}[one["decides"]]
-    sure = f"{one['how_sure']} " if one["how_sure"] in ("at least", "at most") else ""
-    samples = "unknown" if one["samples"] is None else f"{sure}{one['samples']:,} samples, {one['needed']} needed"
-    change = f"; {one['change']}" if one["change"] else ""
-    return f"  {word:4}{one['slo']:24} {one['window']:10} >= {one['target'] * 100:.6g}%  {samples}{change}"
-
-
-def _rto(rto: Json) -> str:
-    word = {True: "yes", False: "NO", None: "?"}[rto["decides"]]
-    finest = "" if rto["resolution_s"] is None else f"  not finer than one arrival in {rto['resolution_s'] * 1000:.3g} ms"
-    change = f"; {rto['change']}" if rto["change"] else ""
-    return f"  {word:4}{'RTO':24} {'':10} <= {format_duration(rto['objective_s'])}{finest}{change}"
 
 
 def _load(load: Json) -> str:

@@ -1,4 +1,4 @@
-"""The commands that only read: validate, explain, doctor, report, judge, schema."""
+"""The commands that only read: validate, explain, doctor, judge, schema."""
 
 from __future__ import annotations
 
@@ -87,34 +87,6 @@ def run_directory(directory: Path) -> Path:
         hint = f"did you mean {directory / inside[-1]}?" if inside else "expected a run directory, like reports/<run>"
         raise UsageError(f"{directory}: holds no run.json; {hint}")
     return directory
-
-
-@click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--verify", is_flag=True, help="Only say whether the evidence is unaltered; exit code 1 when it is not.")
-@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
-def report(directory: Path, verify: bool, as_json: bool) -> int:
-    """Draws the report of a run directory again. It never judges."""
-    from chaoslib_ext import rundir
-
-    run_directory(directory)
-    if verify:
-        altered = rundir.verify(directory)
-        if as_json:
-            say_json({"altered": altered})
-            return 1 if altered else 0
-        for line in altered:
-            tell(line)
-        tell("unaltered" if not altered else f"{len(altered)} altered", err=True)
-        return 1 if altered else 0
-    from chaoslib_ext.gate.outputs import write_all
-
-    written = [str(path) for path in write_all(directory)]
-    if as_json:
-        say_json({"written": written})
-    else:
-        tell("\n".join(written))
-    return 0
 
 
 @click.command()

@@ -159,9 +159,11 @@ def shown(finished: Finished, outputs: list[Path], token: str) -> Shown:
     for code in result.reasons:
         lines.append(f"  {code}: {REASONS[code].sentence} {REASONS[code].next_step}")
     lines += [f"  {finished.detail}"] if finished.detail else []
+    lines += [f"  notice: {text}" for text in result.notices]
     lines.append(f"report  {_near(report)}" if report else f"run     {_near(finished.directory)}")
     lines += [f"why     chaosx explain {_near(finished.directory)}", f"plan    {token}", f"seal    {finished.seal}"]
     as_json = {"verdict": result.verdict, "exit_code": result.exit_code, "reasons": result.reasons, "run": result.run, "directory": str(finished.directory)}
+    as_json |= {name: figures for name, figures in result.to_json().items() if name in ("rto", "recovery_after_removal", "rpo")}
     return Shown(result.verdict, {**as_json, "report": str(report) if report else None, "seal": finished.seal, "plan_token": token}, "\n".join(lines))
 
 

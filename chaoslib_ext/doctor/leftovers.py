@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from chaoslib_ext import ledger, state
+from chaoslib_ext import halfmade, ledger, state
 from chaoslib_ext.doctor.check import Check
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.recover import owner_alive
@@ -62,6 +62,9 @@ def open_runs() -> Iterator[Check]:
         yield Check("open runs", "ok", "none")
     for folder in found:
         yield _open_run(folder)
+    for folder in halfmade.half_made():
+        told = f"{halfmade.run_of(folder)}: its maker was killed {_age(folder)} ago, before the run began"
+        yield Check("half a run", "note", told, "chaosx recover --all  removes it")
 
 
 def _open_run(folder: Path) -> Check:

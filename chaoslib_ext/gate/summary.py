@@ -20,7 +20,7 @@ SUMMARY, METRICS = "summary.md", "metrics.txt"
 _MOST_BYTES = 60_000  # GitHub drops a summary over 1 MiB whole, and a comment over 64 KiB
 _MOST_ROWS = 100
 _SIGNS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ABORTED": "■", "ERROR": "!", "DIRTY": "‼"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#!|~&]|:(?=//))")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#!|~&]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def write(run_dir: Path) -> list[Path]:
@@ -77,7 +77,7 @@ def _plain(text: object) -> str:
 
 
 def _code(text: object) -> str:
-    return re.sub(r"[^\w.:-]", "", clean(text, 120))
+    return re.sub(r"[^\w.:-]", "", clean(text, 120)) or "none"  # an empty code span would swallow what follows
 
 
 def metrics_text(facts: Facts) -> str:

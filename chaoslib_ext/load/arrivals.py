@@ -152,7 +152,7 @@ class Arrivals:
         assert flight.sent_ns is not None
         if self._writes is not None and step.write is not None:
             write = self._writes.sent(values[WRITE_ID], step.write, flight.sent_ns)
-        got = self._door.exchange(session, step, request, verdict)
+        got = self._door.exchange(session, step, request, verdict, flight.sent_ns)
         if self._writes is not None and write is not None:
             self._writes.ended(write, got.outcome, got.end_ns)  # on file before the sample counts
         self._recorder.add(self._number(step.name, got.zone, "step"), flight.begin_ns, flight.sent_ns, got.end_ns, got.outcome)

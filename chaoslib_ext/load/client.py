@@ -84,16 +84,19 @@ class Door:
         session.client.valid_response_codes = _ANY_STATUS
         return session
 
-    def exchange(self, session: Any, step: Step, request: Request, verdict: Callable[[Answer], Outcome]) -> Exchange:
+    def exchange(self, session: Any, step: Step, request: Request, verdict: Callable[[Answer], Outcome], sent_ns: int) -> Exchange:
         """
-        Sends one request of a step and reads its answer to the end, within the step's timeout in total.
+        Sends one request of a step and reads its answer to the end, within the step's timeout in total, counted from `sent_ns`.
+
+        An answer that was read only after that is a TIMEOUT, whatever it says: a process that was denied the processor can find
+        the answer before it notices that the time is over.
 
         Locust's `request` event fires once whatever happens; when this greenlet is killed meanwhile, as UNFINISHED.
         An error of ours is raised on.
         """
         deadline = gevent.Timeout.start_new(step.timeout_s)
         try:
-            return self._exchange(session, step, request, verdict)
+            return self._exchange(session, step, request, verdict, sent_ns)
         except gevent.GreenletExit:
             self._count(step, Outcome.UNFINISHED)
             raise
@@ -103,13 +106,14 @@ class Door:
         finally:
             deadline.close()
 
-    def _exchange(self, session: Any, step: Step, request: Request, verdict: Callable[[Answer], Outcome]) -> Exchange:
-        sent_ns = monotonic_ns()
+    def _exchange(self, session: Any, step: Step, request: Request, verdict: Callable[[Answer], Outcome], sent_ns: int) -> Exchange:
         fields = {"name": step.name, "headers": request.headers, "data": request.body}
         with session.request(request.method, request.path, **fields, catch_response=True, stream=True) as response:
             answer, error = _read(response, bool(step.capture))
             end_ns = monotonic_ns()
             outcome = verdict(answer) if error is None else outcome_of(error)
+            if error is None and end_ns - sent_ns > step.timeout_s * 1e9:
+                outcome = Outcome.TIMEOUT
             response.request_meta["response_time"] = (end_ns - sent_ns) / 1e6
             if outcome is Outcome.OK:
                 response.success()

@@ -10,9 +10,17 @@ from chaoslib_ext.report.words import bracket, seconds
 _TOP, _BAR, _HELD = 24, 26, 8
 
 
-def bracket_bar(lo_s: float, hi_s: float | None, objective_s: float | None, label: str, held_s: float | None = None, observed_s: float | None = None) -> Svg:
+def bracket_bar(
+    lo_s: float,
+    hi_s: float | None,
+    objective_s: float | None,
+    label: str,
+    held_s: float | None = None,
+    observed_s: float | None = None,
+    detected_s: float | None = None,
+) -> Svg:
     """The bar on an axis of its own, whose zero is the effect (or the removal). `hi_s` None: recovery was never seen."""
-    longest = max(lo_s, hi_s or 0.0, objective_s or 0.0, held_s or 0.0, (observed_s or 0.0) if hi_s is None else 0.0, 1.0)
+    longest = max(lo_s, detected_s or 0.0, hi_s or 0.0, objective_s or 0.0, held_s or 0.0, (observed_s or 0.0) if hi_s is None else 0.0, 1.0)
     span = Span(0.0, longest * 1.08)
     end_s = hi_s if hi_s is not None else span.end_s
     bottom = _TOP + _BAR + (36 if held_s else 8)
@@ -22,6 +30,8 @@ def bracket_bar(lo_s: float, hi_s: float | None, objective_s: float | None, labe
         tag("rect", {"class": "be", "x": 0, "width": span.left(end_s), "y": _TOP, "height": _BAR, "fill": "none", "stroke": "#0072b2"}),
         *_value(span, lo_s, hi_s, end_s, objective_s),
     ]
+    if detected_s is not None:
+        drawn += _detected(span, detected_s)
     if held_s:
         drawn += _held(span, held_s)
     if objective_s is not None:
@@ -47,6 +57,13 @@ def _held(span: Span, held_s: float) -> list[Svg]:
     text = f"fault in force for {seconds(held_s)}"
     bar = tag("rect", {"x": 0, "width": span.left(held_s), "y": top, "height": _HELD, "fill": "url(#fault)", "stroke": "#8a5a00", "class": "fe"})
     return [bar, words("0", top + _HELD + 14, text)]
+
+
+def _detected(span: Span, detected_s: float) -> list[Svg]:
+    """A tick with a triangle where the alert fired, at the lower edge of the bar."""
+    bottom = _TOP + _BAR
+    shape = tag("path", {"class": "m", "d": Svg(f"M-5 {bottom + 1}h10l-5-8z"), "fill": INK, "stroke": "#ffffff"})
+    return [tag("svg", {"x": span.left(detected_s), "overflow": "visible"}, tag("title", {}, f"the alert fired after {seconds(detected_s)}"), shape)]
 
 
 def _objective(span: Span, objective_s: float, bottom: float) -> list[Svg]:

@@ -7,6 +7,7 @@ stack its own shade, so that a black-and-white print tells them apart.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from chaoslib_ext.report.svg import GRID, INK, MUTED, PAPER, Svg, drawing, path,
 
 HEAD, FOOT = 20, 22  # room for the topmost label and for the time axis
 _LABEL_GAP = 14.0
+_AREA_STEPS = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,24 @@ class Pen:
     css: str
     dash: str | None = None
     width: float = 1.75
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a chart is for those who do not see it: its name, and its numbers in words."""
+
+    name: str
+    numbers: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The area between two series of the same seconds, such as p50 and p99, painted pale behind the lines."""
+
+    colour: str
+    css: str
+    low: Points
+    high: Points
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +84,14 @@ class Stack:
     values: Sequence[float]
 
 
-def lines(span: Span, scale: Scale, series: Sequence[Line], marks: Sequence[Mark], bands: Sequence[Band], label: str) -> Svg:
+def lines(span: Span, scale: Scale, series: Sequence[Line], marks: Sequence[Mark], bands: Sequence[Band], label: Told, between: Sequence[Between] = ()) -> Svg:
     """Series over the shared time axis."""
+    areas = [_area(span, scale, area) for area in between]
     strokes = [_stroke(span, scale, line) for line in series]
-    return _frame(span, scale, strokes, marks, bands, label)
+    return _frame(span, scale, [*areas, *strokes], marks, bands, label)
 
 
-def bars(span: Span, scale: Scale, starts_s: Sequence[float], step_s: float, stacks: Sequence[Stack], bands: Sequence[Band], label: str) -> Svg:
+def bars(span: Span, scale: Scale, starts_s: Sequence[float], step_s: float, stacks: Sequence[Stack], bands: Sequence[Band], label: Told) -> Svg:
     """One bar per slice, the classes stacked in the order given; slices without anything cost no bytes."""
     floor = [0.0] * len(starts_s)
     painted = []
@@ -88,7 +109,7 @@ def _box(span: Span, scale: Scale, start_s: float, step_s: float, low: float, hi
     left, right = span.x(start_s), span.x(start_s + step_s)
     gap = (right - left) * 0.12
     bottom, top = scale.y(low), scale.y(high)
-    return f"M{round(left + gap)} {bottom:.1f}V{top:.1f}H{round(right - gap)}V{bottom:.1f}z"
+    return f"M{round(left + gap)} {round(bottom)}V{round(top)}H{round(right - gap)}V{round(bottom)}z"
 
 
 def _stroke(span: Span, scale: Scale, line: Line) -> Svg:
@@ -106,13 +127,54 @@ def _stroke(span: Span, scale: Scale, line: Line) -> Svg:
     return tag("path", paint | ends)
 
 
-def _frame(span: Span, scale: Scale, painted: Sequence[Svg], marks: Sequence[Mark], bands: Sequence[Band], label: str) -> Svg:
+def _area(span: Span, scale: Scale, area: Between) -> Svg:
+    """At most `_AREA_STEPS` steps: of each stretch of seconds the lowest low and the highest high, so that the area holds both lines."""
+    size = max(1, math.ceil(len(area.low) / _AREA_STEPS))
+    shapes: list[str] = []
+    run: list[tuple[float, float, float]] = []
+    for at in range(0, len(area.low) + size, size):
+        group = [(x, low, high) for (x, low), (_, high) in zip(area.low[at : at + size], area.high[at : at + size], strict=True) if None not in (low, high)]
+        if group:
+            run.append((span.x(group[len(group) // 2][0]), min(low or 0.0 for _, low, _ in group), max(high or 0.0 for _, _, high in group)))
+        elif run:
+            shapes.append(_outline(scale, run))
+            run = []
+    return tag("path", {"class": area.css, "d": Svg("".join(shapes)), "fill": area.colour, "fill_opacity": 0.16})
+
+
+def _outline(scale: Scale, run: list[tuple[float, float, float]]) -> str:
+    top = "L".join(f"{round(x)} {round(scale.y(high))}" for x, _, high in run)
+    floor = "L".join(f"{round(x)} {round(scale.y(low))}" for x, low, _ in reversed(run))
+    return f"M{top}L{floor}z"
+
+
+def _frame(span: Span, scale: Scale, painted: Sequence[Svg], marks: Sequence[Mark], bands: Sequence[Band], label: Told) -> Svg:
     total = HEAD + scale.height + FOOT
-    behind = [band_box(span, band, HEAD, scale.height) for band in bands]
+    behind = [*_behind(span, bands, scale.height)]
     grid = [_rule(HEAD + scale.y(tick)) for tick in scale.ticks]
     names = [words("0", HEAD + scale.y(tick) - 4, scale.label(tick)) for tick in scale.ticks]
-    plot = stretched(HEAD, scale.height, *painted)
-    return drawing(total, label, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height))
+    plot = stretched(HEAD, scale.height, *_edges(span, bands, scale.height), *painted)
+    return drawing(total, label.name, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height), told=label.numbers)
+
+
+def _behind(span: Span, bands: Sequence[Band], height: int) -> list[Svg]:
+    """The stretches of time behind a chart: hatched for faults, grey for asides; a hundred of them must stay small."""
+    drawn = [band_box(span, band, HEAD, height) for band in bands if band.kind != "fault"]
+    hatched = [
+        tag("rect", {"x": span.left(band.start_s), "width": span.width(band.start_s, band.end_s), "y": HEAD, "height": height, "fill": Svg("url(#fault)")})
+        for band in _faults(bands)
+    ]
+    return drawn + hatched
+
+
+def _edges(span: Span, bands: Sequence[Band], height: int) -> list[Svg]:
+    ends = "".join(f"M{round(span.x(t_s))} 0V{height}" for band in _faults(bands) for t_s in (band.start_s, band.end_s))
+    paint: dict[str, object] = {"class": "fe", "d": Svg(ends), "fill": "none", "stroke": "#8a5a00", "vector_effect": "non-scaling-stroke"}
+    return [tag("path", paint)] if ends else []
+
+
+def _faults(bands: Sequence[Band]) -> list[Band]:
+    return [band for band in bands if band.kind == "fault"]
 
 
 def _rule(y: float) -> Svg:
@@ -158,6 +220,13 @@ def swatch(pen: Pen, solid: bool = False) -> Svg:
     """The sample of a series in its legend: a piece of its line, or a filled box."""
     box: dict[str, object] = {"class": "swatch", "width": 28, "height": 10, "aria-hidden": "true"}
     if solid:
-        return tag("svg", box, tag("rect", {"class": pen.css, "width": 14, "height": 10, "x": 7, "fill": pen.colour, "stroke": PAPER}))
+        return tag(
+            "svg",
+            box,
+            tag(
+                "rect",
+                {"class": pen.css, "width": 14, "height": 10, "x": 7, "fill": pen.colour, "fill_opacity": 0.3 if pen.css == "bd" else None, "stroke": PAPER},
+            ),
+        )
     paint = {"class": pen.css, "x1": 0, "x2": 28, "y1": 5, "y2": 5, "stroke": pen.colour, "stroke_width": pen.width + 0.5, "stroke_dasharray": pen.dash}
     return tag("svg", box, tag("line", paint))

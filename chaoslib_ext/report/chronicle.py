@@ -21,7 +21,7 @@ _SAID = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line. `kind` is phase, fault, good, bad or plain; phases are headings and carry no number."""
+    """One line. `kind` is phase, fault, good, bad, alert, decision, target or plain; phases are headings and carry no number."""
 
     t_ns: int
     kind: str
@@ -103,7 +103,7 @@ def _moment(event: Event) -> str:
 def _target(event: Event) -> tuple[str, str]:
     names = [clean(name, 60) for name in event["names"]]
     shown = names if len(names) <= 6 else [*names[:5], f"{len(names) - 5} more"]
-    return "plain", f"{listed(shown)} {_SAID.get(str(event.get('what')), clean(event.get('what', 'changed'), 40))}"
+    return "target", f"{listed(shown)} {_SAID.get(str(event.get('what')), clean(event.get('what', 'changed'), 40))}"
 
 
 def _stop(event: Event) -> tuple[str, str]:
@@ -115,11 +115,11 @@ def _note(event: Event) -> tuple[str, str]:
 
 
 def _decision(event: Event) -> tuple[str, str]:
-    return "plain", f"decision: {clean(event.get('text', ''))}" + (f" (by {clean(event['by'], 80)})" if event.get("by") else "")
+    return "decision", f"decision: {clean(event.get('text', ''))}" + (f" (by {clean(event['by'], 80)})" if event.get("by") else "")
 
 
 def _alert(event: Event) -> tuple[str, str]:
-    return "plain", f"alert {clean(event.get('name', ''))} {clean(event.get('state', 'fired'), 40)}"
+    return "alert", f"alert {clean(event.get('name', ''))} {clean(event.get('state', 'fired'), 40)}"
 
 
 _TELLERS = {

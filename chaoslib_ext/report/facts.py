@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from operator import add
 from typing import Any
 
+from chaoslib_ext.history import Past, parts
 from chaoslib_ext.report.words import clean
 from chaoslib_ext.timeline import Rows
 
@@ -40,7 +41,10 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A run and its verdict."""
+    """
+    A run and its verdict. `history` are earlier runs of the same experiment and environment, the oldest first, as copied before the seal;
+    `hashes` the files of `SEALED` with their SHA-256.
+    """
 
     result: Json
     header: Json = field(default_factory=dict)
@@ -50,6 +54,8 @@ class Facts:
     endpoints: tuple[Endpoint, ...] = ()
     promises: tuple[Promise, ...] = ()
     problems: tuple[str, ...] = ()
+    history: tuple[Past, ...] = ()
+    hashes: tuple[tuple[str, str], ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -71,6 +77,12 @@ class Facts:
     def faults(self) -> list[Json]:
         """The faults of the result, in its order."""
         return list(self.result.get("faults") or [])
+
+    @property
+    def comparable(self) -> tuple[Past, ...]:
+        """The earlier runs of the same files and the same kind (control or not) that began; the oldest first."""
+        own, control = parts(self.header), str(self.result.get("control") or "none")
+        return tuple(past for past in self.history if past.parts == own and past.control == control and past.findings)
 
     @property
     def journeys(self) -> frozenset[int]:

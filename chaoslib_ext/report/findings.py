@@ -45,6 +45,7 @@ _PROOFS = {
 PROOFS = frozenset({"effect", "obligation"})
 _TIMES = frozenset({"rto", "recovery_after_removal", "rpo", "detection"})
 NOTHING = "–"
+_FROM = {"rto": "from the effect", "detection": "from the effect", "recovery_after_removal": "from the removal", "rpo": "read back after"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Row:
     outcome: str
     reasons: tuple[str, ...]
     evidence: tuple[str, ...]
+    interval: str = ""
 
 
 def rows(findings: Iterable[Finding]) -> list[Row]:
@@ -76,7 +78,7 @@ def row(finding: Finding) -> Row:
         id=clean(finding.get("id", ""), 120),
         kind=kind,
         title=_title(kind, finding),
-        window=WINDOWS.get(str(finding.get("window")), clean(finding.get("window") or NOTHING, 60)),
+        window=WINDOWS.get(str(finding.get("window")), clean(finding.get("window") or _FROM.get(kind, NOTHING), 60)),
         target=_target(kind, finding),
         measured=_measured(kind, finding),
         margin=_margin(kind, finding),
@@ -84,7 +86,16 @@ def row(finding: Finding) -> Row:
         outcome=clean(finding.get("outcome", "inconclusive"), 40),
         reasons=tuple(clean(code, 60) for code in finding.get("reasons") or ()),
         evidence=tuple(clean(text) for text in finding.get("evidence") or ()),
+        interval=_interval(kind, finding),
     )
+
+
+def _interval(kind: str, finding: Finding) -> str:
+    """The 95 % bounds of a share, printed only; empty where there are none."""
+    lo, hi = finding.get("lo"), finding.get("hi")
+    if kind != "slo" or not isinstance(lo, int | float) or not isinstance(hi, int | float) or ratio(finding) is None:
+        return ""
+    return f"95{NBSP}%: {percent(lo).removesuffix(f'{NBSP}%')}–{percent(hi)}"
 
 
 def samples(finding: Finding) -> str:
@@ -148,6 +159,8 @@ def _margin(kind: str, finding: Finding) -> str:
         return NOTHING
     if kind in _TIMES and lo is not None:
         return _time_margin(target, lo, hi)
+    if kind == "budget" and isinstance(hi, int | float):
+        return f"{percent(target - hi).removesuffix('%')}pp to spare" if hi <= target else f"over by {percent(hi - target).removesuffix('%')}pp"
     share = ratio(finding)
     if kind == "slo" and share is not None:
         points = (share - target) * 100

@@ -11,7 +11,7 @@ import jinja2
 
 from chaoslib_ext import __version__
 from chaoslib_ext.report.facts import Facts
-from chaoslib_ext.report.sections import Section, data, evidence, faults, objectives, recovery, timeline, verdict
+from chaoslib_ext.report.sections import Section, data, evidence, faults, findings, objectives, recovery, timeline, trend, verdict
 from chaoslib_ext.report.signs import accent_class
 from chaoslib_ext.report.svg import Svg, hatch, tag
 from chaoslib_ext.report.words import Prose, clean
@@ -23,6 +23,8 @@ SECTIONS: tuple[Callable[[Facts], Section | None], ...] = (
     recovery.section,
     data.section,
     faults.section,
+    trend.section,
+    findings.section,
     evidence.section,
 )
 
@@ -32,14 +34,14 @@ def draw(facts: Facts) -> str:
     css = files("chaoslib_ext.report").joinpath("report.css").read_text(encoding="utf-8")
     sections = [section for make in SECTIONS if (section := make(facts)) is not None]
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             title=Prose(f"{clean(facts.verdict, 20)} · {facts.title}"),
             heading=facts.title,
             crumbs=_crumbs(facts),
             css=Svg(css),
-            policy=Svg(f"default-src 'none'; style-src '{_hash(css)}'; base-uri 'none'; form-action 'none'"),
+            policy=Svg(f"default-src 'none'; style-src '{style_hash(css)}'; base-uri 'none'; form-action 'none'"),
             accent=accent_class(facts.verdict, bool(facts.control)),
             patterns=tag("defs", {}, hatch("fault", "#ecd29a", 8, 2), hatch("maybe", "#0072b2", 6, 4, "maybe")),
             sections=sections,
@@ -48,7 +50,8 @@ def draw(facts: Facts) -> str:
     )
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of the report, as every page of ours is drawn with them: all values escaped, none undefined."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("chaoslib_ext.report"),
         autoescape=True,
@@ -65,7 +68,8 @@ def _finalize(value: object) -> object:
     return value if hasattr(value, "__html__") or isinstance(value, Prose) else clean(value)
 
 
-def _hash(css: str) -> str:
+def style_hash(css: str) -> str:
+    """The source of an inline style in a content policy."""
     return "sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
 
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from chaoslib_ext.report.charts import Band, Line, Mark, Pen, Stack, bars, lines, swatch
+from chaoslib_ext.report.charts import Band, Between, Line, Mark, Pen, Stack, Told, bars, lines, swatch
 from chaoslib_ext.report.facts import Promise
 from chaoslib_ext.report.scale import Scale, Span, linear, logarithmic
-from chaoslib_ext.report.series import Points, Slice
+from chaoslib_ext.report.series import Points, Slice, joined
 from chaoslib_ext.report.svg import Svg
-from chaoslib_ext.report.words import Prose, at, millis, number, percent
+from chaoslib_ext.report.words import NBSP, Prose, at, millis, number, percent
 from chaoslib_ext.timeline import UNKNOWN, Outcome
 
 _GOOD = Pen("good per second", "#0072b2", "s1")
 _P50 = Pen("p50", "#0072b2", "s1")
 _P95 = Pen("p95", "#d55e00", "s2", "7 3")
 _P99 = Pen("p99", "#8c4a73", "s3", "2 3")
+_BAND = Pen("p50 to p99", "#0072b2", "bd")
 _OFFERED = Pen("offered", "#1b1f24", "s4", "6 3")
 _COMPLETED = Pen("completed", "#0072b2", "s1")
 # dark to light, so that the stack stays legible in grey
@@ -33,25 +35,30 @@ _CLASSES = (
 )
 
 
+Columns = Sequence[tuple[str, Callable[[Slice, float], str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart with its caption and legend (swatch, words)."""
+    """A chart with its caption, its legend (swatch, words) and the names and cells of its data table."""
 
     title: str
     told: str
     legend: tuple[tuple[Svg, str], ...]
     chart: Svg
+    heads: tuple[str, ...] = ()
+    cells: tuple[tuple[str, ...], ...] = ()
 
 
-def availability(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Promise], bands: Sequence[Band]) -> Figure:
+def availability(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Promise], bands: Sequence[Band], every: int) -> Figure:
     """Share of good samples per second, against the targets of SLOs without a latency limit."""
     points: Points = [(piece.start_s + 0.5, piece.availability) for piece in found]
     marks = [Mark(promise.target, f"target {percent(promise.target, 3)}", below=True) for promise in _distinct(promises) if promise.max_latency_ms is None]
     known = [piece for piece in found if piece.decided]
     floor = min([piece.availability or 0.0 for piece in known] + [mark.value for mark in marks], default=0.0)
     told = _availability_told(known)
-    chart = lines(span, _share_scale(floor), [Line(_GOOD, points)], marks, bands, f"Availability of {noun}. {told}")
-    return Figure(Prose(f"Availability of {noun}"), Prose(told), (), chart)
+    chart = lines(span, _share_scale(floor), [Line(_GOOD, points)], marks, bands, Told(Prose(f"Availability of {noun}"), Prose(told)))
+    return Figure(Prose(f"Availability of {noun}"), Prose(told), (), chart, *_table(found, every, _AVAILABILITY))
 
 
 def _availability_told(known: Sequence[Slice]) -> str:
@@ -70,7 +77,7 @@ def _share_scale(floor: float) -> Scale:
     return linear(low, 1.0, 132, lambda share: percent(round(share, 6)))
 
 
-def latency(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Promise], bands: Sequence[Band]) -> Figure:
+def latency(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Promise], bands: Sequence[Band], every: int) -> Figure:
     """p50, p95, p99 per second from the intended start, against the limits of latency SLOs."""
     shares = ((_P50, 0.5), (_P95, 0.95), (_P99, 0.99))
     drawn = [Line(pen, [(piece.start_s + 0.5, piece.percentile_ms(share)) for piece in found]) for pen, share in shares]
@@ -83,8 +90,10 @@ def latency(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Pr
         told += f" Highest second: p99 of {millis(max(values))}."
     scale = _latency_scale(values + [mark.value for mark in marks])
     note = " Logarithmic scale." if scale.log else ""
-    chart = lines(span, scale, drawn, marks, bands, f"Latency of {noun}. {told}{note}")
-    return Figure(Prose(f"Latency of {noun}"), Prose(told + note), tuple((swatch(pen), pen.name) for pen, _ in shares), chart)
+    band = Between(_BAND.colour, _BAND.css, drawn[0].points, drawn[2].points)
+    chart = lines(span, scale, drawn, marks, bands, Told(Prose(f"Latency of {noun}"), Prose(told + note)), [band])
+    legend = (*((swatch(pen), pen.name) for pen, _ in shares), (swatch(_BAND, solid=True), _BAND.name))
+    return Figure(Prose(f"Latency of {noun}"), Prose(told + note), legend, chart, *_table(found, every, _LATENCY))
 
 
 def _latency_scale(values: Sequence[float]) -> Scale:
@@ -94,7 +103,7 @@ def _latency_scale(values: Sequence[float]) -> Scale:
     return linear(0.0, max(positive), 150, millis)
 
 
-def rates(span: Span, found: Sequence[Slice], bands: Sequence[Band]) -> Figure:
+def rates(span: Span, found: Sequence[Slice], bands: Sequence[Band], every: int) -> Figure:
     """Arrivals offered per second against journeys completed per second."""
     offered = Line(_OFFERED, _between([(piece.start_s + 0.5, float(piece.offered)) for piece in found]))
     completed = Line(_COMPLETED, _between([(piece.start_s + 0.5, float(piece.completed)) for piece in found]))
@@ -107,9 +116,10 @@ def rates(span: Span, found: Sequence[Slice], bands: Sequence[Band]) -> Figure:
         [completed, offered],
         (),
         bands,
-        f"Offered and completed rate. {told}",
+        Told("Offered and completed rate", Prose(told)),
     )
-    return Figure("Offered and completed rate", Prose(told), tuple((swatch(pen), pen.name) for pen in (_OFFERED, _COMPLETED)), chart)
+    legend = tuple((swatch(pen), pen.name) for pen in (_OFFERED, _COMPLETED))
+    return Figure("Offered and completed rate", Prose(told), legend, chart, *_table(found, every, _RATES))
 
 
 def _between(points: Points) -> Points:
@@ -123,7 +133,7 @@ def _between(points: Points) -> Points:
     return points[busy[0] + cut : busy[-1] + 1 - cut] if busy else []
 
 
-def errors(span: Span, found: Sequence[Slice], step_s: int, bands: Sequence[Band]) -> Figure:
+def errors(span: Span, found: Sequence[Slice], step_s: int, bands: Sequence[Band], every_s: int) -> Figure:
     """Samples that were not good, stacked by class, per second."""
     stacks, legend = [], []
     for outcome, pen in _CLASSES:
@@ -131,13 +141,55 @@ def errors(span: Span, found: Sequence[Slice], step_s: int, bands: Sequence[Band
         if total:
             stacks.append(Stack(pen, [piece.errors.get(outcome, 0) / step_s for piece in found]))
             legend.append((swatch(pen, solid=True), f"{pen.name}: {number(total)}"))
-    every = sum(piece.offered for piece in found)
+    offered = sum(piece.offered for piece in found)
     bad = sum(n for piece in found for outcome, n in piece.errors.items() if outcome not in UNKNOWN)
-    told = f"{number(bad)} of {number(every)} journeys ended in an error." if bad else f"None of {number(every)} journeys ended in an error."
+    told = f"{number(bad)} of {number(offered)} journeys ended in an error." if bad else f"None of {number(offered)} journeys ended in an error."
     highest = max((sum(stack.values[index] for stack in stacks) for index in range(len(found))), default=0.0)
     scale = linear(0.0, max(1.0, highest), 90, lambda n: f"{number(round(n, 1))}/s", most=3)
-    chart = bars(span, scale, [piece.start_s for piece in found], step_s, stacks, bands, f"Errors by class. {told}")
-    return Figure("Errors by class", Prose(told), tuple(legend), chart)
+    chart = bars(span, scale, [piece.start_s for piece in found], step_s, stacks, bands, Told("Errors by class", Prose(told)))
+    columns = [(pen.name, partial(_of_class, outcome)) for outcome, pen in _CLASSES if any(piece.errors.get(outcome) for piece in found)]
+    return Figure("Errors by class", Prose(told), tuple(legend), chart, *(_table(found, max(1, every_s // step_s), columns) if columns else ()))
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else millis(value).removesuffix(f"{NBSP}ms")
+
+
+def _per_second(n: int, length_s: float) -> str:
+    return number(round(n / length_s, 1))
+
+
+def _of_class(outcome: Outcome, piece: Slice, _length_s: float) -> str:
+    return number(piece.errors.get(outcome, 0))
+
+
+_AVAILABILITY: Columns = (
+    ("Good", lambda piece, _: number(piece.good)),
+    ("Bad", lambda piece, _: number(piece.bad)),
+    ("Unknown", lambda piece, _: number(piece.unknown)),
+    ("Availability", lambda piece, _: "–" if piece.availability is None else percent(piece.availability)),
+)
+_LATENCY: Columns = (
+    ("Samples", lambda piece, _: number(len(piece.latency_ms))),
+    ("p50 ms", lambda piece, _: _ms(piece.percentile_ms(0.5))),
+    ("p95 ms", lambda piece, _: _ms(piece.percentile_ms(0.95))),
+    ("p99 ms", lambda piece, _: _ms(piece.percentile_ms(0.99))),
+)
+_RATES: Columns = (
+    ("Offered /s", lambda piece, length_s: _per_second(piece.offered, length_s)),
+    ("Completed /s", lambda piece, length_s: _per_second(piece.completed, length_s)),
+)
+
+
+def _table(found: Sequence[Slice], every: int, columns: Columns) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The names and the cells of a chart's data table, `every` slices to a row; stretches without samples are left out."""
+    length_s = (found[1].start_s - found[0].start_s if len(found) > 1 else 1) * every
+    cells = [
+        (f"{piece.start_s:g}–{piece.start_s + length_s:g}", *(tell(piece, length_s) for _, tell in columns))
+        for piece in joined(found, every)
+        if piece.offered or piece.completed
+    ]
+    return ("T+ s", *(name for name, _ in columns)), tuple(cells)
 
 
 def _distinct(promises: Sequence[Promise]) -> list[Promise]:

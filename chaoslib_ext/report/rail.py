@@ -9,12 +9,20 @@ from chaoslib_ext.report.charts import Band, band_box, time_axis
 from chaoslib_ext.report.chronicle import Entry
 from chaoslib_ext.report.scale import Span
 from chaoslib_ext.report.svg import INK, MUTED, PAPER, Svg, drawing, tag, words
-from chaoslib_ext.report.words import clean
+from chaoslib_ext.report.words import Prose, clean
 
 _STRIP, _LANE, _MARKS = 22, 34, 26
 _NARROW, _WIDE = 320, 900  # pixels a chart has at least on a telephone, and usually
 _LETTER = 6.4  # pixels of an average letter at this size
 _APART = 0.05  # marks nearer than this share of the width become one, "3–7"
+_MOST_TOLD = 4  # events that a mark names by itself; the list below has all
+_KINDS = ("bad", "fault", "alert", "decision")  # a mark of several events has the shape of the first of these among them
+_SHAPES: dict[str, dict[str, object]] = {
+    "bad": {"rx": 2},
+    "fault": {"rx": 2},
+    "alert": {"rx": 9, "stroke_dasharray": "3 2", "stroke_width": 1.5},
+    "decision": {"rx": 9, "stroke_width": 2.5},
+}
 _MOST_LETTERS = 28  # a fault's label must fit beside its bar on a telephone
 
 
@@ -27,12 +35,12 @@ class Phase:
     end_s: float
 
 
-def rail(span: Span, phases: Sequence[Phase], faults: Sequence[Band], entries: Sequence[Entry], label: str) -> Svg:
+def rail(span: Span, phases: Sequence[Phase], faults: Sequence[Sequence[Band]], entries: Sequence[Entry], label: str) -> Svg:
     """The whole rail with the time axis below."""
     top = _STRIP + 10
     lanes: list[Svg] = []
-    for fault in faults:
-        lanes += _lane(span, fault, top)
+    for bands in faults:
+        lanes += [shape for band in bands for shape in _lane(span, band, top)]
         top += _LANE
     marks = _marks(span, entries, top + 12)
     bottom = top + (2 * _MARKS if marks else 0) + 4
@@ -69,7 +77,8 @@ def _lane(span: Span, fault: Band, top: float) -> list[Svg]:
         anchor = "middle"
     width = span.width(fault.start_s, fault.end_s)
     outline = tag("rect", {"class": "fe", "x": span.left(fault.start_s), "width": width, "y": top + 16, "height": 12, "fill": "none", "stroke": "#8a5a00"})
-    return [words(x, top + 11, text, anchor, fill=INK, font_weight=600), band_box(span, fault, top + 16, 12), outline]
+    name = [words(x, top + 11, text, anchor, fill=INK, font_weight=600)] if text else []
+    return [*name, band_box(span, fault, top + 16, 12), outline]
 
 
 def _marks(span: Span, entries: Sequence[Entry], top: float) -> list[Svg]:
@@ -79,7 +88,8 @@ def _marks(span: Span, entries: Sequence[Entry], top: float) -> list[Svg]:
         text = str(first.number) if first is last else f"{first.number}–{last.number}"
         share = min(0.985, max(0.015, span.share(first.t_ns / 1e9)))
         y = top + (index % 2) * _MARKS
-        drawn.append(_mark(f"{share * 100:.2f}%", y, text, any(entry.kind == "bad" for entry in group), " · ".join(entry.text for entry in group)))
+        told = Prose(" · ".join(entry.text for entry in group[:_MOST_TOLD]) + (" · …" if len(group) > _MOST_TOLD else ""))
+        drawn.append(_mark(f"{share * 100:.2f}%", y, text, min((entry.kind for entry in group), key=_rank), told))
     return drawn
 
 
@@ -93,9 +103,14 @@ def _groups(span: Span, entries: Sequence[Entry]) -> list[list[Entry]]:
     return groups
 
 
-def _mark(x: str, y: float, text: str, bad: bool, told: str) -> Svg:
+def _rank(kind: str) -> int:
+    return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
+
+
+def _mark(x: str, y: float, text: str, kind: str, told: str) -> Svg:
     half = 9 if len(text) <= 2 else 4 + len(text) * 3.6
-    face: dict[str, object] = {"class": "mb" if bad else "mk", "fill": INK if bad else PAPER, "stroke": INK, "height": 18, "rx": 9}
+    bad = kind == "bad"
+    face: dict[str, object] = {"class": "mb" if bad else "mk", "fill": INK if bad else PAPER, "stroke": INK, "height": 18, **_SHAPES.get(kind, {"rx": 9})}
     box = tag("rect", {"x": -half, "y": -9, "width": 2 * half, **face})
     number = tag("text", {"class": "mbt" if bad else "pt", "y": 4, "text_anchor": "middle", "font_size": 11, "fill": PAPER if bad else INK}, text)
     return tag("svg", {"x": x, "y": y, "overflow": "visible"}, tag("title", {}, told), box, number)

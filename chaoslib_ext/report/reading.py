@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from chaoslib_ext import rundir
+from chaoslib_ext import history, rundir
 from chaoslib_ext.block import Block
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.report.facts import Endpoint, Facts, Json, Promise
+from chaoslib_ext.seal import hashes
 
 
 def read_result(run_dir: Path) -> Json:
@@ -29,6 +30,7 @@ def read(run_dir: Path) -> Facts:
     """The facts of a judged run. What is missing of the evidence is told in `problems`; a missing result is a UsageError."""
     result = read_result(run_dir)
     run = rundir.read(run_dir)
+    past, problems = _history(run_dir)
     endpoints = [Endpoint(row["index"], str(row.get("name", "")), str(row.get("zone") or ""), str(row.get("class", ""))) for row in run.endpoints]
     return Facts(
         result=result,
@@ -38,8 +40,21 @@ def read(run_dir: Path) -> Facts:
         rows=run.rows,
         endpoints=tuple(endpoints),
         promises=promises(run.block),
-        problems=tuple(run.problems),
+        problems=(*run.problems, *problems),
+        history=tuple(past),
+        hashes=tuple(hashes(run_dir).items()),
     )
+
+
+def _history(run_dir: Path) -> tuple[list[history.Past], list[str]]:
+    """The earlier results that were copied before the seal, and what is wrong with them; a run without that file has none."""
+    name = "inputs/history.json"
+    try:
+        return history.read(json.loads((run_dir / name).read_bytes())), []
+    except FileNotFoundError:
+        return [], []
+    except (OSError, ValueError, RecursionError) as error:
+        return [], [f"{name}: cannot be read: {error}"]
 
 
 def promises(block: Block | None) -> tuple[Promise, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from chaoslib_ext.reasons import REASONS
+from chaoslib_ext.report.ending import codes, not_begun, stop_event, untouched
 from chaoslib_ext.report.facts import Facts
 from chaoslib_ext.report.findings import WINDOWS, ratio
 from chaoslib_ext.report.words import Prose, at, bracket, clean, count, listed, number, percent, seconds, whole
@@ -47,24 +48,41 @@ def _fail(facts: Facts) -> list[str]:
 
 def _inconclusive(facts: Facts) -> list[str]:
     impact = impact_of(facts)
+    if not_begun(facts):
+        detail = clean((facts.header.get("end") or {}).get("detail") or "")
+        return ["The run was not begun, and nothing was touched.", _reasons(facts), _stop(detail) if detail and not impact else ""]
     return ["No verdict.", _reasons(facts), _stop(f"In what was measured, {impact}" if impact else "No client traffic was measured")]
 
 
 def _aborted(facts: Facts) -> list[str]:
-    stops = [event for event in facts.events if event.get("kind") == "stop"]
-    when = f" at {at(stops[0].get('t_ns', 0))}" if stops else ""
-    told = stops[0].get("detail") if stops else (facts.header.get("end") or {}).get("detail")
-    detail = f" ({clean(told)})" if told else ""
-    impact = impact_of(facts)
-    return [f"Stopped{when}: {_lower(_reasons(facts))[:-1]}{detail}.", _stop(f"Until then, {impact}" if impact else "")]
+    stop, impact = stop_event(facts), impact_of(facts)
+    when = f" at {at(stop.get('t_ns', 0))}" if stop else ""
+    until = _stop(f"Until then, {impact}" if impact else "")
+    said = clean(stop.get("detail") or stop.get("text") or (facts.header.get("end") or {}).get("detail") or "").rstrip(".")
+    if "STOPPED_BY_PERSON" in codes(facts):
+        return [f"A person stopped the run{when}{f' ({said})' if said else ''}.", _taken_back(facts), until]
+    if "STOPPED_BY_SIGNAL" in codes(facts):
+        return [f"A signal stopped the run{when} ({clean(stop.get('rule') or said or 'unknown', 60)}).", _taken_back(facts), until]
+    rule = f" “{clean(stop['rule'], 120)}”" if stop.get("rule") and stop.get("src", "guard") == "guard" else ""
+    if rule:
+        return [f"The stop rule{rule} ended the run{when}{f': {said}' if said else ''}.", _taken_back(facts), until]
+    return [f"Stopped{when}: {_lower(_reasons(facts))[:-1]}{f' ({said})' if said else ''}.", _taken_back(facts), until]
+
+
+def _taken_back(facts: Facts) -> str:
+    if untouched(facts):
+        return "Nothing had been injected."
+    return "Every fault was taken back." if (facts.result.get("clean") or {}).get("state") == "clean" else ""
 
 
 def _error(facts: Facts) -> list[str]:
-    return [_reasons(facts), "Nothing can be concluded about the system under test."]
+    impact = impact_of(facts)
+    return [_reasons(facts), "Nothing can be concluded about the system under test.", _stop(f"Until the tool failed, {impact}" if impact else "")]
 
 
 def _dirty(facts: Facts) -> list[str]:
-    return [_reasons(facts), "Look at the target before anything else runs on it."]
+    impact = impact_of(facts)
+    return [_reasons(facts), "Look at the target before anything else runs on it.", _stop(f"{fault_clause(facts)}{impact}" if impact else "")]
 
 
 _TELLERS = {"PASS": _pass, "FAIL": _fail, "INCONCLUSIVE": _inconclusive, "ABORTED": _aborted, "ERROR": _error, "DIRTY": _dirty}

@@ -7,6 +7,7 @@ from chaoslib_ext.report.svg import Svg, tag
 # Okabe and Ito's hues, darkened until white on them is legible
 ACCENTS = {"PASS": "#00724f", "FAIL": "#b23a00", "INCONCLUSIVE": "#8a5a00", "ABORTED": "#8c3a6c", "ERROR": "#3d4650", "DIRTY": "#7a0010"}
 CONTROL = "#2f5d86"
+MARKS_OF_VERDICTS = {"PASS": "✓", "FAIL": "✗", "INCONCLUSIVE": "?", "ABORTED": "■", "ERROR": "▲", "DIRTY": "!"}
 MARKS = {"met": "✓", "missed": "✗", "inconclusive": "?"}
 
 _CIRCLE = "M20 2a18 18 0 1 0 0 36a18 18 0 1 0 0-36z"

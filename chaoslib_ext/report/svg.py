@@ -39,10 +39,11 @@ def _value(value: object) -> str:
     return str(value) if isinstance(value, int | Svg) else escape(clean(value))
 
 
-def drawing(height: int, label: str, *children: Svg) -> Svg:
-    """The outer picture: as wide as its place, `height` pixels high, `label` for those who do not see it."""
+def drawing(height: int, label: str, *children: Svg, told: str = "") -> Svg:
+    """The outer picture: as wide as its place, `height` pixels high, `label` its name and `told` its description for those who do not see it."""
     face: dict[str, object] = {"class": "chart", "role": "img", "aria-label": label, "width": "100%", "height": height}
-    return tag("svg", face | {"font_family": "system-ui, sans-serif", "font_size": 12}, *children)
+    described = [tag("desc", {}, told)] if told else []
+    return tag("svg", face | {"font_family": "system-ui, sans-serif", "font_size": 12}, *described, *children)
 
 
 def stretched(top: int, height: int, *children: Svg) -> Svg:
@@ -64,18 +65,35 @@ def pct(share: float) -> str:
 
 
 def path(points: list[tuple[float, float | None]]) -> Svg:
-    """Path data through the points; None breaks the line, and a point alone becomes a dot (with a round cap)."""
+    """
+    Path data through the points; None breaks the line, and a point alone becomes a dot (with a round cap).
+
+    Written as steps from point to point, which is half as long; steps are between rounded places, so errors do not add up.
+    """
     out: list[str] = []
-    drawing_on, steps = False, 0
-    for x, y in points:
+    here: tuple[int, int] | None = None  # x, and y in tenths
+    steps = 0
+    for x, y in [*points, (0.0, None)]:
         if y is None:
-            out += ["h0"] if drawing_on and steps == 1 else []
-            drawing_on, steps = False, 0
+            out += ["h0"] if here is not None and steps == 1 else []
+            here, steps = None, 0
             continue
-        out.append(f"{'L' if drawing_on else 'M'}{round(x)} {y:.1f}".replace(".0", ""))
-        drawing_on, steps = True, steps + 1
-    out += ["h0"] if steps == 1 else []
+        there = round(x), round(y * 10)
+        if here is None:
+            out.append(f"M{there[0]} {_tenths(there[1])}")
+        else:
+            across, down = str(there[0] - here[0]), _tenths(there[1] - here[1])
+            lead = "l" if steps == 1 else "" if across.startswith("-") else " "
+            out.append(f"{lead}{across}{'' if down.startswith('-') else ' '}{down}")
+        here, steps = there, steps + 1
     return Svg("".join(out))
+
+
+def _tenths(value: int) -> str:
+    """`-34` as `-3.4`, `5` as `.5`, `30` as `3`."""
+    whole, tenth = divmod(abs(value), 10)
+    text = f"{whole or ''}.{tenth}" if tenth else str(whole)
+    return f"-{text}" if value < 0 else text
 
 
 def hatch(name: str, colour: str, gap: int, width: float, css: str = "hatch") -> Svg:

@@ -31,13 +31,20 @@ class Child:
         environment = {**kept, "CHAOSX_RUN": str(state_dir), "PYTHONUNBUFFERED": "1"}
         if own_session:
             environment["RUNNER_TRACKING_ID"] = ""  # CI runners hunt down what carries theirs
-        with os.fdopen(os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab") as errors:
+        with os.fdopen(self._log(), "ab") as errors:
             self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment, start_new_session=own_session,
                                             process_group=None if own_session else 0, cwd="/" if own_session else None)  # fmt: skip
         assert self.process.stdout is not None
         os.set_blocking(self.process.stdout.fileno(), False)
         self._rest = b""
         self.at_end = False
+
+    def _log(self) -> int:
+        """Where its errors go: nowhere, when the state folder takes nothing any more. It is started all the same: it may be there to heal."""
+        try:
+            return os.open(self.errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     @property
     def fd(self) -> int:

@@ -15,6 +15,7 @@ from chaoslib_ext.block import Block
 from chaoslib_ext.clock import format_duration
 from chaoslib_ext.experiment import Experiment
 from chaoslib_ext.loadprofile import LoadProfile
+from chaoslib_ext.runner import power
 from chaoslib_ext.slo import Slo
 
 PER_PROCESS = 1000.0  # requests per second of one load process; a rough figure of benchmarks/recorder_cost.py on two cores
@@ -41,7 +42,11 @@ class Length:
 
 
 def outlook(experiment: Experiment, rows: list[Json]) -> Json:
-    """`{phases, takes_s, objectives, rto, load, warnings}`; see the functions below for each."""
+    """
+    `{phases, takes_s, objectives, rto, recovery_after_removal, rpo, load, warnings, refused}`; see the functions below, and `power`, for each.
+
+    `refused` are the promises that could never be decided, as `{activity, reason, text}`.
+    """
     block = experiment.block or Block()
     held = _held(rows)
     phases = _phases(experiment, block, rows)
@@ -49,8 +54,12 @@ def outlook(experiment: Experiment, rows: list[Json]) -> Json:
     objectives = _objectives(block, phases, held)
     rto = _rto(block, phases, held)
     load = _load(block.load)
-    told = {"phases": {name: length.to_json() for name, length in phases.items()}, "takes_s": takes.to_json()}
-    return {**told, "objectives": objectives, "rto": rto, "load": load, "warnings": _warnings(objectives, rto, load)}
+    removal = power.of_removal(block, _rates(block, phases, held)) if block.load is not None else None
+    rpo = power.of_writes(block, *_write_times(phases)) if block.load is not None else None
+    told: Json = {"phases": {name: length.to_json() for name, length in phases.items()}, "takes_s": takes.to_json()}
+    told |= {"objectives": objectives, "rto": rto, "recovery_after_removal": removal, "rpo": rpo, "load": load}
+    coarse = {"RTO": rto, "recovery after the removal": removal, "RPO": rpo}
+    return {**told, "warnings": _warnings(objectives, coarse, load), "refused": power.refused(objectives)}
 
 
 def _held(rows: list[Json]) -> float | None:
@@ -123,6 +132,24 @@ def _spans(phases: dict[str, Length], held_s: float | None) -> dict[str, tuple[f
     }
 
 
+def _write_times(phases: dict[str, Length]) -> tuple[float, float, float | None]:
+    """When the method begins and the load ends, at least and at most; seconds from the first arrival."""
+    begin_s = phases["warm-up"].least_s + phases["baseline"].least_s - STARTS_S
+    rest = phases["method"] + phases["recovery"]
+    return begin_s, begin_s + rest.least_s, None if rest.most_s is None else begin_s + rest.most_s + power.MOST_SLACK_S
+
+
+def _rates(block: Block, phases: dict[str, Length], held_s: float | None) -> dict[str, float]:
+    """Samples per second of each SLO that recovery is asked of, once the fault is over; only what the load itself counts."""
+    if block.load is None or block.load.locustfile is not None:
+        return {}
+    at_s = sum(phases[name].least_s for name in ("warm-up", "baseline")) + (held_s or 0.0)
+    rate = block.load.schedule(0).rate_at(at_s)
+    used = [one.slo for one in block.objectives if one.window != "baseline"] + ([block.budget.slo] if block.budget else [])
+    names = block.rto.slos if block.rto else dict.fromkeys(used)
+    return {name: rate * per_arrival(block.load, block.slo(name)) for name in names if block.slo(name).sli.source == "locust"}
+
+
 def _objectives(block: Block, phases: dict[str, Length], held_s: float | None) -> list[Json]:
     """
     Each promise with the samples that the profile gives it and those that decide it: `decides` true, false, or null (not known).
@@ -154,7 +181,8 @@ def _objective(profile: LoadProfile, slo: Slo, window: str, target: float, span:
     share = per_arrival(profile, slo)
     schedule = profile.schedule(0)
     samples = math.floor(schedule.count_between(span[0], span[1]) * share + 1e-9)
-    told["samples"] = samples
+    told |= {"samples": samples, "never": power.never_sampled(schedule, share, window, span[0], span[1])}
+    told |= power.of_samples(slo, target, samples, span[1] - span[0])
     if needed is None or samples >= needed:
         return {**told, "decides": needed is not None, "change": "" if needed is not None else "no number of samples proves 100 %; promise less"}
     if window == "fault" and span[1] <= span[0]:
@@ -178,15 +206,13 @@ def _rto(block: Block, phases: dict[str, Length], held_s: float | None) -> Json 
     told: Json = {"objective_s": rto.objective_s, "slos": list(rto.slos), "held_s": held_s}
     if block.load.locustfile is not None:
         return {**told, "resolution_s": None, "decides": None, "change": CLOSED}
-    at_s = sum(phases[name].least_s for name in ("warm-up", "baseline")) + (held_s or 0.0)
-    rate = block.load.schedule(0).rate_at(at_s)
-    rates = {name: rate * per_arrival(block.load, block.slo(name)) for name in rto.slos if block.slo(name).sli.source == "locust"}
+    rates = _rates(block, phases, held_s)
     if not rates:
         return {**told, "resolution_s": None, "decides": None, "change": "measured elsewhere, not by the load"}
     slowest = min(rates, key=lambda name: rates[name])
     if not rates[slowest]:
         return {**told, "resolution_s": None, "decides": False, "change": f"nothing in the profile is counted by {slowest}"}
-    told["resolution_s"] = round(1 / rates[slowest], 6)
+    told |= {"resolution_s": round(power.gap(block.load, rates[slowest]), 6), "rate_per_s": round(rates[slowest], 3)}
     change = _rto_change(block, rates, held_s)
     return {**told, "decides": not change, "change": change}
 
@@ -195,13 +221,8 @@ def _rto_change(block: Block, rates: dict[str, float], held_s: float | None) -> 
     """What to change so that the RTO can be decided; empty when it can."""
     assert block.rto is not None
     objective_s, windows = block.rto.objective_s, block.windows
-    for name, rate in rates.items():
-        needed = stats.enough(block.slo(name).target) or 0
-        if 1 / rate >= objective_s:
-            return f"{name}: one arrival in {1 / rate:.3g} s cannot resolve {format_duration(objective_s)}; raise the rate"
-        if rate * windows.stable_s < needed:
-            longer = format_duration(math.ceil(needed / rate))
-            return f"{name}: {math.floor(rate * windows.stable_s)} arrivals in windows.stable, {needed} are needed; make it {longer} or raise the rate"
+    if coarse := power.stretch_change(block, rates, objective_s):
+        return coarse
     observed_s = (held_s or 0.0) + windows.recovery_s
     if observed_s < objective_s + windows.stable_s:
         return f"it is watched for {format_duration(observed_s)}, shorter than rto.objective + windows.stable; lengthen windows.recovery"
@@ -223,14 +244,13 @@ def _load(profile: LoadProfile | None) -> Json | None:
     return {**told, "estimate_per_s": PER_PROCESS, "enough": peak * steps <= PER_PROCESS}
 
 
-def _warnings(objectives: list[Json], rto: Json | None, load: Json | None) -> list[str]:
+def _warnings(objectives: list[Json], coarse: dict[str, Json | None], load: Json | None) -> list[str]:
     found = [
         f"TOO_FEW_SAMPLES: {one['slo']}, {one['window']}: {one['samples']} of {one['needed']} needed; {one['change']}"
         for one in objectives
         if one["decides"] is False
     ]
-    if rto is not None and rto["decides"] is False:
-        found.append(f"RTO cannot be decided: {rto['change']}")
+    found += [f"{name} cannot be decided: {one['change']}" for name, one in coarse.items() if one is not None and one["decides"] is False]
     if load is not None and load["enough"] is False:
         sends = f"about {load['estimate_per_s']:g}/s is what one load process sends (a rough estimate)"
         found.append(f"GENERATOR_SATURATED is likely: {load['requests_per_s']:g} requests/s are intended, {sends}; lower the rate")

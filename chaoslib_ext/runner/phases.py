@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaoslib_ext import children, guard
 from chaoslib_ext.block import Detection
 from chaoslib_ext.clock import NS
+from chaoslib_ext.heal import Patience, heal_run
 from chaoslib_ext.runner.child import Child
 from chaoslib_ext.runner.stage import Stage, Stop
 
@@ -156,17 +157,26 @@ def heal(stage: Stage, course: Course) -> None:
     """The last heal: the healer kills the method child, takes everything back and says whether all is clean."""
     stage.healing = True
     stage.expected_to_end |= {"method"}
-    stage.seen.heal_answer = None
     with phase(stage, "heal"):
-        stage.children["healer"].send({"op": "last"})
-        answered = stage.pump(lambda: stage.seen.heal_answer is not None, course.heal_deadline_s + HEAL_MARGIN_S)
-        answer = stage.seen.heal_answer
-        clean = answered and answer is not None and answer.get("op") == "clean"
+        answer = _answer_to_last(stage, course)
+        clean = answer is not None and answer.get("op") == "clean"
         stage.event("supervisor", "note", text="everything is taken back" if clean else "not everything is proven healed")
         if course.faults:
             stage.pump(lambda: stage.held_in_force() <= stage.seen.removed, REMOVAL_S)
     stage.proven_at_ns = stage.clock.now_ns()
     stage.healing = False
+
+
+def _answer_to_last(stage: Stage, course: Course) -> dict[str, Any] | None:
+    """What the healer says of the last heal. When none lives any more, this process heals, and hears nothing meanwhile."""
+    stage.seen.heal_answer = None
+    if "healer" in stage.children:
+        stage.children["healer"].send({"op": "last"})
+        stage.pump(lambda: stage.seen.heal_answer is not None or "healer" not in stage.children, course.heal_deadline_s + HEAL_MARGIN_S)
+    if stage.seen.heal_answer is None and "healer" not in stage.children:
+        left = heal_run(stage.state_dir, ["method"], Patience.of_run(stage.state_dir))
+        stage.seen.heal_answer = {"op": "dirty", "pending": [asdict(item) for item in left]} if left else {"op": "clean"}
+    return stage.seen.heal_answer
 
 
 def _after_heal(stage: Stage, course: Course, end: End) -> None:
@@ -232,7 +242,8 @@ def one_off(stage: Stage, mode: str) -> None:
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.runner.method_child", str(stage.state_dir), mode]
     stage.expected_to_end.add(name)
     child = stage.add(Child(name, argv, stage.state_dir, without=stage.withheld(name)))
-    children.record(stage.state_dir, name, child.process.pid)
+    with suppress(OSError):  # nothing that it does is taken back by us, and it dies with this process
+        children.record(stage.state_dir, name, child.process.pid)
     child.send({"op": "go"})
     stage.pump(lambda: name in stage.seen.done or child.at_end, 300.0)
     if name not in stage.seen.done:

@@ -26,10 +26,11 @@ def make_plan(experiment: Experiment, environment: Environment, seed: int) -> di
     """
     The plan as JSON: `{intent, limits, resolved, cost, survivors, refused, warnings, token, seed}`.
 
-    Raises UsageError for an empty selection and Refused CAPS_EXCEEDED where a fault would hit more than the caps allow.
+    Raises UsageError for an empty selection and Refused: CAPS_EXCEEDED where a fault would hit more than the caps allow,
+    PREFLIGHT_FAILED for a promise that this load could never decide.
     """
     rows = [_resolve(experiment, environment, activity, seed) for activity in managed_actions(experiment)]
-    for one in beyond(experiment, environment, rows):
+    for one in [*beyond(experiment, environment, rows), *outlook(experiment, rows)["refused"]]:
         raise Refused(one["reason"], one["text"])
     return _plan(experiment, environment, seed, rows, [])
 
@@ -48,7 +49,7 @@ def draw_plan(experiment: Experiment, environment: Environment, seed: int, refus
             told.append({"activity": str(activity["name"]), "reason": error.reason, "text": str(error)})
     seen = outlook(experiment, rows)
     plan = _plan(experiment, environment, seed, rows, told)
-    told += unfused(environment, plan) + beyond(experiment, environment, rows)
+    told += unfused(environment, plan) + beyond(experiment, environment, rows) + seen.pop("refused")
     return {**plan, "warnings": [*plan["warnings"], *seen.pop("warnings"), *_too_dear(experiment, plan["cost"])], "outlook": seen}
 
 

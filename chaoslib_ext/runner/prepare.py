@@ -17,8 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from chaoslib_ext import __version__, accepted, locks, rundir, state, stats
-from chaoslib_ext.clock import Clock
+from chaoslib_ext import __version__, accepted, history, locks, rundir, state, stats
+from chaoslib_ext.clock import Clock, zone_at
 from chaoslib_ext.environment import Environment
 from chaoslib_ext.errors import Refused
 from chaoslib_ext.experiment import Experiment
@@ -110,7 +110,7 @@ def _lay_out(
     run_id, orders = str(header["id"]), source_orders(experiment.block, environment)
     report_dir = asked.out.absolute() / run_id
     writer = rundir.Writer.create(report_dir, header)
-    _copy_inputs(experiment, environment, report_dir)
+    _copy_inputs(experiment, environment, report_dir, header)
     rundir.write_json(report_dir / "plan.json", plan)
     supervisor = {"pid": os.getpid(), "start_ticks": start_ticks(os.getpid()), "boot_id": clock.boot_id}
     about = {"run": run_id, "t0_ns": clock.t0_ns, "supervisor": supervisor, "environment": environment.to_json(), "report_dir": str(report_dir)}
@@ -166,7 +166,7 @@ def _header(experiment: Experiment, environment: Environment, clock: Clock, run_
         "title": experiment.title,
         "experiment": {"path": experiment.path.name, "sha256": hashlib.sha256(experiment.path.read_bytes()).hexdigest()},
         "env": {"name": environment.name, "identity": environment.identity},
-        "clock": {"t0_ns": clock.t0_ns, "wall_s": clock.wall_s, "boot_id": clock.boot_id, "drift_ms_end": None},
+        "clock": {"t0_ns": clock.t0_ns, "wall_s": clock.wall_s, "boot_id": clock.boot_id, "drift_ms_end": None, "zone": zone_at(clock.wall_s)},
         "seed": seed,
         "command": command,
         "versions": versions(),
@@ -194,8 +194,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _copy_inputs(experiment: Experiment, environment: Environment, report_dir: Path) -> None:
-    """The files as they were read, and the environment as it was resolved."""
+def _copy_inputs(experiment: Experiment, environment: Environment, report_dir: Path, header: dict[str, Any]) -> None:
+    """The files as they were read, the environment as it was resolved, and what earlier runs of the same came to."""
     taken: set[str] = set()
     inputs = report_dir / "inputs"
     inputs.mkdir()
@@ -204,7 +204,7 @@ def _copy_inputs(experiment: Experiment, environment: Environment, report_dir: P
         taken.add(name)
         shutil.copyfile(path, inputs / name)
     rundir.write_json(inputs / "environment.json", environment.to_json())
-    rundir.write_json(inputs / "history.json", [])
+    rundir.write_json(inputs / "history.json", [past.to_json() for past in history.earlier(report_dir.parent, header)])
 
 
 def _tell_children(

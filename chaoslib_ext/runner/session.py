@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from chaoslib_ext.runner.live import Live
 from chaoslib_ext.runner.phases import READY_S, End, conduct, heal, phase
 from chaoslib_ext.runner.prepare import Prepared
 from chaoslib_ext.runner.stage import Stage, Stop
+
+MOST_HEALERS = 3  # one that dies at once would be started for ever; chosen by feel
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +100,20 @@ def _start_healer(stage: Stage) -> None:
     pid = os.getpid()
     argv = [sys.executable, "-P", "-m", "chaoslib_ext.healer", str(stage.state_dir), str(pid), str(start_ticks(pid))]
     child = stage.add(Child("healer", argv, stage.state_dir, own_session=True, without=stage.withheld("healer")))
-    children.record(stage.state_dir, "healer", child.process.pid)
+    with suppress(OSError) if stage.seen.healers_lost else nullcontext():  # a record of it is nothing to die for, once a fault may be in force
+        children.record(stage.state_dir, "healer", child.process.pid)
 
 
 def _new_healer(stage: Stage) -> None:
-    """Another healer in the place of one that died; it is asked again what its predecessor was asked."""
+    """Another healer in the place of one that died, asked again what its predecessor was asked; when none lives, the supervisor heals by itself."""
     stage.seen.ready.discard("healer")
-    _start_healer(stage)
+    stage.seen.healers_lost += 1
+    try:
+        if stage.seen.healers_lost > MOST_HEALERS:
+            raise OSError(f"{stage.seen.healers_lost} have died")
+        _start_healer(stage)
+    except OSError as error:
+        stage.event("supervisor", "note", text=f"there is no healer any more: {error}")
+        return
     if stage.healing and stage.seen.heal_answer is None:
         stage.children["healer"].send({"op": "last"})

@@ -51,6 +51,7 @@ class Seen:
     hypothesis: dict[str, dict[str, Any]] = field(default_factory=dict)
     journal: dict[str, Any] | None = None
     heal_answer: dict[str, Any] | None = None
+    healers_lost: int = 0
     alerts: dict[str, guard.Alert] = field(default_factory=dict)
     fired: set[str] = field(default_factory=set)  # alerts seen firing since the first effect
     effect_ns: int | None = None  # the end of the first effect's bracket

@@ -9,58 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plan_rig import KILL, LOSE, SHOP, plan, roster, write
 
-from chaoslib_ext.cli.plan_command import Planned, plan_file
+from chaoslib_ext.cli.plan_command import plan_file
 from chaoslib_ext.errors import Refused, UsageError
 from chaoslib_ext.experiment import read_experiment
 from chaoslib_ext.runner.outlook import Length, method_length
 from chaoslib_ext.runner.plan import read_plan, same_or_refuse
-
-ROOT = Path(__file__).parents[2]
-SHOP = ("shop-a-1", "shop-a-2", "shop-b-1", "shop-b-2", "shop-c-1", "shop-c-2")
-LOSE = "{type: action, name: lose zone b, provider: {type: python, module: chaoslib_ext.faults, func: lose_zone, arguments: {zone: b, duration: %s}}}"
-KILL = "{type: action, name: kill, provider: {type: python, module: chaoslib_ext.faults, func: kill_replicas, arguments: {service: shop, count: 2}}}"
-BUY = "{name: buy, steps: [{request: POST /login}, {request: POST /checkout}]}"
-PROFILE = f"apiVersion: chaosx/v1\nkind: LoadProfile\nstages: [{{rate: %s}}]\njourneys: [{{name: browse, steps: [{{request: GET /catalog/1}}]}}, {BUY}]\n"
-
-
-def roster(folder: Path, *names: str, first: int = 100, **more: dict[str, Any]) -> None:
-    """A roster file; a name is service-zone-number, `more` changes single replicas (with _ for -)."""
-    replicas = []
-    for number, name in enumerate(names, start=first):
-        service, zone, _ = name.split("-")
-        row = {"name": name, "service": service, "zone": zone, "pid": number, "start_ticks": 7, "uid": f"00000000-{number}-7", "ready": True}
-        replicas.append({**row, "link": ["127.0.0.1", number], "health": "/healthz", **more.get(name.replace("-", "_"), {})})
-    links = {zone: {"control": f"/links-{zone}.sock"} for zone in "abc"}
-    whole = {"identity": "it", "zones": list("abc"), "keeper": {"control": "/keeper.sock"}, "links": links, "replicas": replicas}
-    (folder / "roster.json").write_text(json.dumps(whole))
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with an experiment, its load and an environment whose processes are in a roster file only."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("CHAOSX_STATE", str(tmp_path / "state"))
-    roster(tmp_path, *SHOP)
-    write(tmp_path)
-    environment = "apiVersion: chaosx/v1\nkind: Environment\nname: e\nclass: local\nidentity: {sandbox: it}\nzones: {a: a, b: b, c: c}\nhosts: [127.0.0.1]\n"
-    more = f"services: {{shop: {{processes: {{roster: {tmp_path}/roster.json}}, url: 'http://127.0.0.1:1'}}}}\nlock: {{file: {tmp_path}/lock}}\n"
-    (tmp_path / "e.yaml").write_text(environment + more)
-    return tmp_path
-
-
-def write(
-    folder: Path, *activities: str, rate: str = "200/s", block: str = "", windows: str = "{warmup: 5s, baseline: 10s, recovery: 40s, stable: 6s}"
-) -> None:
-    method = "".join(f"- {one}\n" for one in activities or (LOSE % "20s",))
-    objectives = block or "  objectives: [{slo: browse-availability, window: fault, target: 95%}]\n  rto: {objective: 10s, slos: [browse-availability]}\n"
-    head = f"extensions:\n- name: chaoslib_ext\n  version: 1\n  slos: [{ROOT}/experiments/sandbox/slos/shop.yaml]\n  load: load.yaml\n  windows: {windows}\n"
-    (folder / "x.yaml").write_text(f"title: t\nmethod:\n{method}{head}{objectives}")
-    (folder / "load.yaml").write_text(PROFILE % rate)
-
-
-def plan(folder: Path, **more: Any) -> Planned:
-    return plan_file(folder / "x.yaml", str(folder / "e.yaml"), **{"output": None, "seed": 7, "allow_code": False, **more})
 
 
 def test_a_plan_names_targets_by_uid_shares_survivors_and_price(folder: Path) -> None:

@@ -29,6 +29,7 @@ from chaoslib_ext.clock import NS, boot_ns
 from chaoslib_ext.errors import LedgerCorrupt
 from chaoslib_ext.faults import planning
 from chaoslib_ext.ledger import Frame, Ledger, entries
+from chaoslib_ext.urgency import most_urgent_first
 
 CAPS = {"per_owner": 1.0, "majority": 1.0}  # the matrix means it
 
@@ -245,14 +246,15 @@ class Run:
             self.told.differences.append(f"{what}: {_difference(seen, expected)}")
 
     def _ordered(self) -> None:
-        """Within one heal, the newest intent must be tried first."""
+        """Within one heal, the fault on which most hangs must be tried first, and of each fault the newest intent."""
         if self.case.by == "markers":
             return
         frames = self.ledger.read().frames
-        intents = {entry.key: entry.seq for entry in entries(frames)}
         tried = list(dict.fromkeys((one.fault, one.handler, one.target.uid) for one in frames[self.frames :] if one.rec == "UNDO_TRY"))
-        order = [intents[key] for key in tried]
-        self._check_equal(order, sorted(order, reverse=True), "the order of the undos, by their intents")
+        hit = [entry for entry in entries(frames) if entry.key in tried]
+        self._check_equal(tried, [entry.key for entry in most_urgent_first(hit)], "the order of the undos")
+        for fault in {entry.fault for entry in hit}:
+            self._check_equal([key for key in tried if key[0] == fault], [one.key for one in hit if one.fault == fault], f"the order of the undos of {fault}")
         self.frames = len(frames)
 
     def _replaced(self) -> bool:

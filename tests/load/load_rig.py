@@ -98,6 +98,13 @@ class LoadChild:
                 return line
         raise AssertionError(f"no summary fits; the last one is {line}")
 
+    def freeze(self, for_s: float) -> None:
+        """Takes the processor away from it for so long, by the monotonic clock."""
+        self.process.send_signal(signal.SIGSTOP)
+        end = time.monotonic() + for_s
+        wait_for(lambda: time.monotonic() >= end, "the end of a pause")
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> Finished:
         """Stops it, waits until it is done, and reads what it left."""
         self.send(op="stop")

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from load_rig import LoadChild, Server, closed_port, profile, step
+from load_rig import Finished, LoadChild, Server, closed_port, profile, step
 
 from chaoslib_ext.timeline import Outcome
 
@@ -93,6 +93,24 @@ def test_a_certificate_of_nobody_is_no_connection(child: Start, tmp_path: Path) 
     assert len(refused) == found.meta["released"]
 
 
+def none_in_time_took_longer(found: Finished, timeout_s: float) -> bool:
+    """Whether every step counted as good took, from its sending to its last byte, no longer than its timeout."""
+    return all(latency - late <= timeout_s * 1e6 for _, late, latency, outcome in found.of("step", "GET /sometimes") if outcome is Outcome.OK)
+
+
+def test_a_generator_that_was_stopped_finds_no_answer_in_time(server: Server, child: Start) -> None:
+    one = child(server.url, profile=profile([step("GET /sometimes?nonce=${arrival}", timeout_s=0.4)], rate=100.0))
+    one.start()
+    for _ in range(4):  # each time some answers and the end of their time wait for it together
+        seen = len(one.seconds)
+        one.run_until(lambda _, seen=seen: len(one.seconds) > seen + 1)
+        one.freeze(1.0)
+    found = one.stop()
+    stopped = [row for row in found.of("step") if row[2] - row[1] > 400_000]
+    assert stopped and {row[3] for row in stopped} <= {Outcome.TIMEOUT, Outcome.UNFINISHED}
+    assert found.outcomes("step")[Outcome.OK] > 100
+
+
 def test_an_answer_that_comes_too_late_reaches_no_other_request(server: Server, child: Start) -> None:
     steps = [
         step("GET /sometimes?nonce=${arrival}", timeout_s=0.4, capture={"got": "$.nonce"}),
@@ -103,11 +121,9 @@ def test_an_answer_that_comes_too_late_reaches_no_other_request(server: Server, 
     echoes = [(query["asked"][0], query["got"][0]) for query in sent if "asked" in query]
     assert len(echoes) > 100
     assert all(asked == got for asked, got in echoes)
-    late = [number for number in range(found.meta["released"]) if number % 4 == 0]
-    outcomes = found.outcomes("step", "GET /sometimes")
-    if outcomes[Outcome.TIMEOUT] < len(late):
-        pytest.skip("a generator that was denied the processor found some late answers before it saw that their time was over")
-    assert outcomes == {Outcome.TIMEOUT: len(late), Outcome.OK: found.meta["released"] - len(late)}
+    late = [row for number, row in enumerate(found.of("journey")) if number % 4 == 0 and row[3] is not Outcome.NOT_SENT]
+    assert {row[3] for row in late} == {Outcome.TIMEOUT}  # also where a generator without a processor finds the answer before it sees the time
+    assert none_in_time_took_longer(found, 0.4)
     after_a_late_one: dict[str, list[str]] = {}
     for _, path, connection in server.requests():
         after_a_late_one.setdefault(connection, []).append(path)

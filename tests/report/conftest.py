@@ -1,8 +1,10 @@
-"""Makes the hand-made runs of this folder importable: tests are no packages."""
+"""Makes the hand-made runs of this folder, and the browser of the security tests, importable: tests are no packages."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE.parent / "security"))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import more_runs
 import pytest
 import sample_run
 from pages import Page
@@ -35,6 +36,7 @@ ALLOWED = {
     "rect",
     "line",
     "text",
+    "desc",
     "g",
     "header",
     "p",
@@ -71,22 +73,30 @@ ALLOWED = {
     "pre",
     "footer",
 }
-every_run = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in sample_run.RUNS.items()])
+RUNS = {**sample_run.RUNS, **more_runs.RUNS}
+every_run = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in RUNS.items()])
 Make = Callable[[], Facts]
 
 
-def tiny() -> Facts:
-    """The passing run at one arrival per second: a page small enough to review as a golden file."""
-    return replace(sample_run.facts(), rows=sample_run.rows(rate=1))
+GOLDEN_RUNS = ("pass", "fail", "inconclusive", "aborted", "error", "dirty", "control", "not-begun", "stopped-by-person", "compared")
 
 
-@pytest.mark.parametrize(("name", "make"), [("report-pass.html", tiny), ("report-error.html", sample_run.broken)])
-def test_a_page_is_its_golden_file(name: str, make: Make) -> None:
-    html = draw(make())
+def thinned(make: Make) -> Facts:
+    """A run with one sample in forty: a page small enough to review as a golden file."""
+    base, kept = make(), Rows()
+    for at in range(0, len(base.rows), 80):
+        columns = (base.rows.intended_us, base.rows.late_us, base.rows.latency_us, base.rows.endpoint, base.rows.outcome)
+        kept.append(*(column[at] for column in columns))
+    return replace(base, rows=kept)
+
+
+@pytest.mark.parametrize("name", GOLDEN_RUNS)
+def test_a_page_is_its_golden_file(name: str) -> None:
+    html, path = draw(thinned(RUNS[name])), GOLDEN / f"report-{name}.html"
     if os.environ.get("GOLDEN") == "1":
         GOLDEN.mkdir(exist_ok=True)
-        (GOLDEN / name).write_text(html, encoding="utf-8", newline="\n")
-    assert html == (GOLDEN / name).read_text(encoding="utf-8"), "the page changed; GOLDEN=1 rewrites the file, look at its diff"
+        path.write_text(html, encoding="utf-8", newline="\n")
+    assert html == path.read_text(encoding="utf-8"), "the page changed; GOLDEN=1 rewrites the file, look at its diff"
 
 
 @every_run
@@ -98,6 +108,7 @@ def test_every_verdict_gives_a_sound_page(make: Make) -> None:
     assert {name for name, _ in read.elements} <= ALLOWED
     assert html.startswith('<!DOCTYPE html>\n<html lang="en">')
     assert f"<title>{facts.verdict} · {facts.title}</title>" in html
+    assert "findings" in read.ids
     assert len(html.encode()) <= 150_000
     assert len(read.ids) == len(set(read.ids))
     assert {"verdict", "objectives", "timeline", "evidence"} <= set(read.ids)
@@ -233,6 +244,13 @@ def test_an_hour_of_samples_stays_within_the_size_bound() -> None:
         rows.append(k * 200_000, 0, 20_000 + (k * 7919) % 90_000, 0, Outcome.TIMEOUT if k % 50 == 0 else Outcome.OK)
     html = draw(replace(sample_run.facts(windows={"whole": [0, 3600 * sample_run.S]}), rows=rows))
     assert len(html.encode()) <= 150_000
+
+
+@pytest.mark.parametrize(("name", "most"), [("ten-minutes", 150_000), ("twelve-hours", 150_000), ("hundred-faults", 300_000), ("thousand-endpoints", 300_000)])
+def test_a_page_of_a_long_or_wide_run_stays_within_its_bound(name: str, most: int) -> None:
+    html = draw(more_runs.LARGE[name]())
+    assert len(html.encode()) <= most
+    assert not Page(html).crossed
 
 
 def test_thousands_of_events_and_targets_are_capped_and_the_rest_is_counted() -> None:

@@ -6,4 +6,4 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path += [str(HERE), str(HERE.parent / "report")]
+sys.path += [str(HERE), str(HERE.parent / "report"), str(HERE.parent / "many")]

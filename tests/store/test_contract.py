@@ -134,7 +134,7 @@ def test_it_is_seen_in_effect_and_healed_when_its_injector_is_killed_and_healing
 
 @pytest.mark.parametrize("case", [row for row in ROWS if row.values[0].held], indirect=True)  # type: ignore[union-attr]
 def test_it_is_healed_when_supervisor_and_injector_are_both_killed(case: Case) -> None:
-    healer = case.run.healer()
+    healer = case.run.healer("plain")
     case.injected()
     case.run.die()
     assert healer.process.wait(DEADLINE_S) == 0

@@ -19,6 +19,7 @@ from damage import damaged
 
 from chaoslib_ext.block import Block, Budget, FaultBlock, Objective, Rpo, Rto, Windows
 from chaoslib_ext.reasons import EXIT_CODES, REASONS
+from chaoslib_ext.result import Result
 from chaoslib_ext.slo import Slo
 from chaoslib_ext.timeline import Outcome
 
@@ -66,6 +67,23 @@ def _situation(path: Path) -> Situation:
     return Situation(
         told["situation"], told["about"], str(told.get("cause", "")), *more, told["verdict"], told["exit_code"], tuple(told["reasons"]), path
     )  # fmt: skip
+
+
+def wrong(situation: Situation, result: Result) -> list[str]:
+    """What a result says that is not so: another verdict, exit code or set of reasons, or a recovery bracket that does not hold the truth."""
+    pairs = [
+        ("verdict", situation.verdict, result.verdict),
+        ("reasons", sorted(situation.reasons), sorted(result.reasons)),
+        ("exit code", situation.exit_code, result.exit_code),
+    ]
+    found = [f"{what}: got {got}, true is {true}" for what, true, got in pairs if true != got]
+    if "recovered_at_s" in situation.truth:
+        [fault] = (situation.planted.get("faults") or [{}])[:1]
+        [lo_s, hi_s] = fault.get("effect", (10.0, 10.02))
+        at_s, rto = situation.truth["recovered_at_s"], result.rto or {}
+        if rto.get("hi_s") is None or not (rto["lo_s"] <= at_s - lo_s and at_s - hi_s <= rto["hi_s"]):
+            found.append(f"rto: got [{rto.get('lo_s')}, {rto.get('hi_s')}] s, the truth is {at_s - hi_s:.3f} s to {at_s - lo_s:.3f} s")
+    return found
 
 
 # from words to a scene -------------------------------------------------------------------------------------------

@@ -81,7 +81,7 @@ def test_with_supervisor_healer_and_state_directory_gone_the_sandbox_heals_itsel
     held = locked_by_the_dead(environment, "run-one")
     run = Supervisor(environment, *(activity(name, func, **arguments) for name, (func, arguments) in FAULTS.items()), run="run-one", locks=held)
     try:
-        healer = run.healer()
+        healer = run.healer("plain")
         until(healer.alive, "a healer")
         healer.process.kill()  # before it could help: what follows has nobody but the target
         healer.process.wait()

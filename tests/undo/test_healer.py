@@ -12,6 +12,7 @@ from undo_rig import DEADLINE_S, Room, Supervisor, until
 
 from chaoslib_ext import state
 from chaoslib_ext.clock import boot_ns
+from chaoslib_ext.healer import STARVED_S
 from chaoslib_ext.ledger import Frame, Target
 from chaoslib_ext.process.client import alive, start_ticks
 
@@ -199,6 +200,20 @@ def test_a_healer_that_was_itself_stopped_does_not_take_that_for_silence(room: R
     healer.say(op="heal", fault="nothing")
     healer.wait(op="healed", fault="nothing", ok=True)
     assert run.process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_runs_but_says_nothing_is_killed_and_everything_is_taken_back(room: Room, supervise: Supervise) -> None:
+    """Deadlocked: it is not stopped, it only never beats."""
+    run = supervise()
+    healer = run.healer()
+    freeze(run, room)
+    begun_s = time.monotonic()
+    assert healer.process.wait(STARVED_S + DEADLINE_S) == 0
+    print(f"healed after {time.monotonic() - begun_s:.1f} s of silence")
+    assert run.process.wait(DEADLINE_S) == -signal.SIGKILL
+    assert not room.frozen("shop-b1") and not run.pending()
+    assert closed_by(run) == "healer"
 
 
 def test_a_recorded_child_whose_process_id_was_reused_is_left_alone(room: Room, supervise: Supervise) -> None:

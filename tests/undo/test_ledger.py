@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,34 @@ def test_the_newest_intent_comes_first(tmp_path: Path) -> None:
         ledger.append(Frame("f", "INTENT", "process.thaw", Target(uid=uid)))
     ledger.append(Frame("f", "APPLIED", "process.thaw", Target(uid="1")))
     assert [entry.target.uid for entry in pending(ledger.read().frames)] == ["3", "2", "1"]
+
+
+PIECE = 16384  # in which it is read
+
+
+@pytest.mark.parametrize("gap", [1, 511, PIECE, 40000, 3 * PIECE], ids=str)
+def test_frames_that_stand_behind_reserved_space_are_corruption_however_far(gap: int, tmp_path: Path) -> None:
+    """Their numbers would fit, and whole pieces lie between: space that is skipped as if it were the end must not bring them together."""
+    first = Frame("f", "INTENT", "h", seq=1)
+    lines = [replace(first, note="x" * (PIECE - len(first.line()))).line(), *(Frame("f", "INTENT", "h", seq=number).line() for number in (2, 3))]
+    assert len(lines[0]) == PIECE
+    path = tmp_path / "undo.wal"
+    path.write_bytes(b"".join(lines) + bytes(gap))
+    ledger = Ledger(path, 0)
+    assert len(ledger.read().frames) == 3
+    path.write_bytes(lines[0] + bytes(gap) + lines[1] + lines[2] + bytes(100_000))
+    with pytest.raises(LedgerCorrupt):
+        Ledger(path, 0).read()
+    with pytest.raises(LedgerCorrupt):
+        ledger.read(whole=True)
+
+
+def test_reserved_space_of_any_length_is_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "undo.wal"
+    written = Ledger(path, 0).append(Frame("f", "INTENT", "h", Target(uid="1")))
+    line = path.read_bytes()
+    for size in (0, 1, PIECE - len(line), PIECE - len(line) + 1, PIECE, 100_000):
+        path.write_bytes(line + bytes(size))
+        assert Ledger(path, 0).read().frames == (written,) and not Ledger(path, 0).read().torn
+        assert Ledger(path, 0).append(Frame("f", "APPLIED", "h", Target(uid="1"))).seq == 2
+        assert len(Ledger(path, 0).read().frames) == 2

@@ -207,7 +207,7 @@ def holder(room: Room) -> str | None:
 
 def test_the_healer_gives_the_lock_of_a_dead_run_back_when_all_is_clean(guarded: Room, supervise: Supervise) -> None:
     run = in_force(guarded, supervise)
-    healer = run.healer()
+    healer = run.healer("plain")
     run.die()
     assert healer.process.wait(DEADLINE_S) == 0
     assert guarded.untouched() and holder(guarded) is None

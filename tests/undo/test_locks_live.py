@@ -42,12 +42,20 @@ def start(folder: Path, state: str, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def taken_by_hand(box: sandbox.SandboxInfo) -> str:
+    """Somebody takes a living run for dead and gives its lock back for it; returns that run."""
+    ((kind, scope, found),) = locks.look(Environment.from_json(sandbox.environment_json(box)))
+    assert found.run is not None
+    locks.give_back([locks.Held(kind, scope, found.run, found.token)])
+    return found.run
+
+
 def holder(box: sandbox.SandboxInfo) -> str | None:
     return locks.look(Environment.from_json(sandbox.environment_json(box)))[0][2].run
 
 
-def owner(box: sandbox.SandboxInfo) -> str | None:
-    found: str | None = control(read_roster(box.roster)["links"]["b"]["control"], {"op": "status"}, 5.0)["owner"]
+def owner(box: sandbox.SandboxInfo, zone: str = "b") -> str | None:
+    found: str | None = control(read_roster(box.roster)["links"][zone]["control"], {"op": "status"}, 5.0)["owner"]
     return found
 
 
@@ -87,3 +95,43 @@ def test_without_the_word_of_a_person_nothing_is_begun(words: tuple[str, ...], b
     assert run.returncode == 2
     assert "--confirm: got " in told and "expected the environment's name: sandbox" in told
     assert holder(box) is None and not (tmp_path / "reports").exists()
+
+
+@pytest.mark.parametrize("other", [True, False], ids=["another run has it", "nobody has it"])
+def test_a_run_whose_lock_is_taken_away_stops_and_takes_back_its_own_and_nothing_else(other: bool, box: sandbox.SandboxInfo, tmp_path: Path) -> None:
+    """In the middle of a held fault, with another one to come. The other run has a fault of its own in force by then."""
+    environment, theirs = Environment.from_json(sandbox.environment_json(box)), read_roster(box.roster)["links"]["a"]["control"]
+    later = (
+        EXPERIMENT % "600s"
+        + (EXPERIMENT % "600s").split("method:\n")[1].replace("zone b", "zone c").replace("zone: b", "zone: c")
+        + "  pauses: {before: 120}\n"
+    )
+    (tmp_path / "two.yaml").write_text(later)
+    run = start(tmp_path, "one")
+    try:
+        until(lambda: owner(box) or run.poll() is not None, "the fault of the run", LIMIT_S)
+        assert run.poll() is None, run.communicate()[1]
+        name = taken_by_hand(box)
+        held = locks.take(environment, "other-run") if other else ()
+        for lock in held:
+            control(theirs, {"op": "set", "mode": "swallow", "owner": "other-run--f", "fence": lock.token}, 5.0)
+        out, told = run.communicate(timeout=LIMIT_S)
+    finally:
+        run.kill()
+        run.wait(LIMIT_S)
+    assert run.returncode == 4, told
+    result = json.loads(out)
+    assert (result["verdict"], result["reasons"][0]) == ("ABORTED", "LOCK_LOST")
+    text = f"the lock is not {name}'s any more: {'other-run' if other else 'nobody'} holds this sandbox"
+    assert text in (Path(result["directory"]) / "events.jsonl").read_text()
+    assert '"lose zone c"' not in (Path(result["directory"]) / "undo.wal").read_text(errors="replace"), "nothing more was injected"
+    assert owner(box) is None and holder(box) == ("other-run" if other else None)
+    for lock in held:
+        assert owner(box, "a") == "other-run--f"
+        control(theirs, {"op": "clear", "owner": "other-run--f"}, 5.0)
+        locks.give_back([lock])
+    (tmp_path / "two.yaml").write_text(EXPERIMENT % "1s")
+    following = start(tmp_path, "two")
+    _, told = following.communicate(timeout=LIMIT_S)
+    assert following.returncode == 3, told  # nothing is promised, so nothing is decided
+    assert holder(box) is None and not list((Path(box.dir) / "markers").iterdir()) and not list((Path(box.dir) / "fuses").iterdir())

@@ -106,7 +106,7 @@ def test_what_another_fault_of_the_run_still_holds_counts_until_it_is_taken_back
     until(lambda: "APPLIED" in run.recs(), "zone a cut off")
     row = next(one for one in state.read_json(run.folder / state.SPEC)["plan"]["resolved"] if one["activity"] == "lose")
     assert "2 zones would be lost (a, b), the cap is 1" in refused(run, row)
-    healer = run.healer()
+    healer = run.healer("plain")
     healer.say(op="last")
     healer.wait(op="clean")
     refuse_changed(row, run.folder)
@@ -160,7 +160,7 @@ def test_a_label_set_between_two_writes_of_a_fault_stops_the_second_and_the_firs
     assert run.recs() == ["INTENT", "APPLIED", "INTENT", "REJECTED"]
     assert not room.frozen("shop-b1")
     assert room.link()["mode"] == "swallow"
-    healer = run.healer()
+    healer = run.healer("plain")
     healer.say(op="last")
     healer.wait(op="clean")
     assert room.untouched()
@@ -179,7 +179,7 @@ def test_what_became_protected_while_it_was_held_is_taken_back_all_the_same(room
         [outcome] = recover_runs(run.run, 60.0)
         assert outcome.clean
     else:
-        healer = run.healer()
+        healer = run.healer("plain")
         healer.say(op="last")
         healer.wait(op="clean")
     assert run.pending() == []

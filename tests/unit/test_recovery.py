@@ -131,6 +131,28 @@ def test_the_bracket_contains_the_truth_of_complete_outages(kind: str, poisson: 
             assert found.lo_us <= outages[-1][1] <= found.hi_us
 
 
+@pytest.mark.parametrize("share", [1 / 6, 1 / 3, 0.9])
+@pytest.mark.parametrize("rate", [50.0, 200.0])
+@pytest.mark.parametrize("evenly", [False, True], ids=["by chance", "in turn"])
+def test_the_bracket_contains_the_truth_of_at_least_95_in_100_partial_outages(share: float, rate: float, evenly: bool) -> None:
+    rng, inside, times = random.Random(f"{share} {rate} {evenly}"), 0, 150
+    for _ in range(times):
+        up, turn = rng.randrange(2 * S, 3 * S), rng.random()
+        at = arrivals(rate, up / S + 3, rng, poisson=False)
+        good = [int(each >= up or (rng.random() >= share if not evenly else (turn + i * share) % 1 >= share)) for i, each in enumerate(at)]
+        found = recover(Known(at, at, [each + 3000 for each in at], good), Question(0.95, 2 * S, 0, at[-1], 0))
+        assert found.hi_us is not None
+        inside += found.lo_us <= up <= found.hi_us
+    assert inside >= 0.95 * times, inside
+
+
+def test_a_complete_outage_is_bracketed_by_its_neighbours_whatever_the_target_and_whatever_was_before() -> None:
+    for target in (0.5, 0.95, 0.99, 0.995):
+        history = [(i * S // 100, not 5 <= i < 45) for i in range(2000)]
+        found = recover(known(history), Question(target, 10 * S, 0, 20 * S, 0))
+        assert (found.lo_us, found.hi_us) == (44 * S // 100, 45 * S // 100 + 3)
+
+
 def steady(shares: list[tuple[float, float]], rate: int = 100, seed: int = 1) -> list[tuple[int, bool]]:
     """Uniform arrivals; each (seconds, share of good ones) in turn."""
     rng, found, begin = random.Random(seed), [], 0
@@ -162,6 +184,7 @@ def test_a_relapse_while_the_fault_is_in_force_makes_the_earlier_recovery_a_fals
     shares = [(2, 0.0), (12, 1.0), (3, 0.0), (10, 1.0)]
     assert ask(shares, in_force_s=27).at_us == 17 * S
     assert ask(shares, in_force_s=27).false_dawns == 1
+    assert ask(shares, in_force_s=13).false_dawns == 0
     assert ask(shares, in_force_s=13).at_us == 2 * S, "a relapse after the fault was taken back is another question"
 
 
@@ -184,6 +207,7 @@ def test_a_stretch_with_too_few_arrivals_is_no_recovery() -> None:
 def test_a_system_that_stays_bad_is_bounded_by_its_last_bad_arrival() -> None:
     found = ask([(30, 0.0)])
     assert found.at_us is None and found.lo_us == 2999 * S // 100 and not found.too_few
+    assert (found.impact_us, found.false_dawns) == (0, 0)
 
 
 def test_no_arrival_proves_nothing() -> None:
@@ -203,4 +227,73 @@ def test_a_relapse_that_chance_explains_moves_only_the_late_end() -> None:
     assert noise.lo_us == 199 * S // 100 and noise.at_us is not None and noise.at_us > 10 * S
     worse = [(at, good and not 1500 <= i < 1600) for i, (at, good) in enumerate(history)]
     clear = recover(known(worse), Question(0.95, 5 * S, 0, 30 * S, 30 * S))
-    assert clear.lo_us > 15 * S
+    assert clear.lo_us == 16 * S
+    longer = recover(known([(at, good and i != 1601) for i, (at, good) in enumerate(worse)]), Question(0.95, 5 * S, 0, 30 * S, 30 * S))
+    assert longer.lo_us == 1601 * S // 100
+
+
+def ticks(bad: list[int], many: int = 200, sent: dict[int, int] | None = None, took: dict[int, int] | None = None) -> Known:
+    """An arrival every 1,000 us; those in `bad` fail, `sent` says how late some were sent, `took` how long after the intended start some ended (300 us)."""
+    at = [1000 * i for i in range(many)]
+    sent_us = [each + (sent or {}).get(i, 7) for i, each in enumerate(at)]
+    return Known(at, sent_us, [each + (took or {}).get(i, 300) for i, each in enumerate(at)], [int(i not in bad) for i in range(many)])
+
+
+DOWN, HALF, TENTH = list(range(10, 60)), list(range(10, 61, 2)), list(range(10, 101, 10))
+
+
+def test_the_terms_of_the_error_are_those_of_the_two_arrivals_that_make_the_bracket() -> None:
+    found = recover(ticks(DOWN, sent={59: 40, 60: 25}, took={60: 500}), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (found.at_us, found.lo_us, found.hi_us) == (60_000, 59_040, 60_500)
+    assert (found.gap_us, found.lateness_us, found.response_us, found.too_few) == (1000, 40, 475, False)
+    assert recover(ticks(DOWN, took={60: 7}), Question(0.95, 100_000, 0, 200_000, 0)).response_us == 0
+    later = recover(ticks(DOWN, sent={59: 12, 60: 90}), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (later.lateness_us, later.response_us) == (90, 210)
+    calm = recover(ticks([]), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (calm.gap_us, calm.lateness_us, calm.response_us) == (0, 7, 293)
+
+
+def test_false_dawns_are_counted_and_the_impact_is_that_of_the_first_failing_window() -> None:
+    dawns = recover(ticks([*range(60), *range(80, 120), *range(150, 200)], many=400), Question(0.95, 100_000, 0, 400_000, 0))
+    late = recover(ticks([3, *range(250, 300)], many=500), Question(0.95, 100_000, 0, 500_000, 500_000))
+    assert (dawns.false_dawns, dawns.impact_us, late.impact_us, late.at_us) == (2, 0, 250_000, 300_000)
+
+
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_an_outage_of_the_very_first_arrivals_is_one(many: int) -> None:
+    found = recover(ticks(list(range(many))), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (found.at_us, found.lo_us, found.hi_us) == (1000 * many, 1000 * (many - 1) + 7, 1000 * many + 300)
+
+
+def test_a_bad_arrival_counts_until_it_is_the_last_of_as_many_as_it_takes_to_allow_it() -> None:
+    assert recover(ticks([*DOWN, 79]), Question(0.95, 100_000, 0, 200_000, 0)).hi_us == 80_300
+    assert recover(ticks([*DOWN, 80]), Question(0.95, 100_000, 0, 200_000, 0)).hi_us == 60_300
+
+
+def test_a_bad_arrival_that_was_sent_after_the_first_good_answer_does_not_turn_the_bracket_inside_out() -> None:
+    found = recover(ticks(DOWN, sent={59: 3000}), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (found.lo_us, found.hi_us) == (62_000, 62_000)
+
+
+def test_recovery_is_not_certain_before_its_first_arrival_was_answered() -> None:
+    found = recover(ticks([*DOWN, 62], took={60: 9000}), Question(0.95, 100_000, 0, 200_000, 0))
+    assert (found.at_us, found.hi_us) == (60_000, 69_000)
+
+
+@pytest.mark.parametrize(
+    ("bad", "target", "stable_us", "at", "proof"),
+    [
+        pytest.param(HALF, 0.95, 100_000, 59, 66, id="half of them failed: six good ones in a row"),
+        pytest.param(HALF, 1.0, 100_000, 61, 66, id="half of them failed, none may"),
+        pytest.param([0, 2, 4, 6, 8], 0.95, 100_000, 7, 14, id="it began with the clock"),
+        pytest.param(TENTH, 0.95, 200_000, 91, 169, id="a tenth failed: 69 good ones"),
+        pytest.param([*TENTH, 131], 0.95, 200_000, 91, 183, id="a bad one among them counts against it"),
+        pytest.param([*TENTH, 140], 0.95, 50_000, 91, 139, id="not certain within the stretch: its last good one"),
+        pytest.param([10, 25, 40, 55, 70], 0.95, 200_000, 56, 139, id="fewer than twice the allowed share: as if it were that"),
+        pytest.param([60], 1.0, 100_000, 61, 136, id="a single bad one that none may be"),
+        pytest.param(list(range(60)), 1.0, 500, 60, 60, id="one arrival in a stretch"),
+    ],
+)
+def test_the_late_end_of_a_partial_outage_waits_until_luck_is_improbable(bad: list[int], target: float, stable_us: int, at: int, proof: int) -> None:
+    found = recover(ticks(bad, many=400), Question(target, stable_us, 0, 400_000, 0))
+    assert (found.at_us, found.hi_us) == (1000 * at, 1000 * proof + 300)

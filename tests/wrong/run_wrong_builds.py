@@ -1,8 +1,9 @@
 """
-Wrong builds: each is a copy of the project with one rule taken out, and must be caught by at least one of the suites that watch over the rule.
+Wrong builds: each is a copy of the project with one rule taken out, and must be caught by what watches over the rule.
 
-`python tests/wrong/run_wrong_builds.py [FILE.yaml…] [--only NAME] [--jobs N]`: prints a table of rule × what caught it. Exit code 1 when a build
-survives, when its patch does not fit any more, or when the suites are red without any patch.
+Of an obligation of the verdict that is every situation that its build names, of any other rule at least one test of its suites.
+`python tests/wrong/run_wrong_builds.py [FILE.yaml…] [--only NAME] [--jobs N] [--table FILE]`: prints rule × what caught it, and writes the table of
+obligations. Exit code 1 when a build survives, when its patch does not fit any more, or when the suites are red without any patch.
 """
 
 from __future__ import annotations
@@ -15,31 +16,14 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from obligation_table import table
+from wrong_builds import Build, builds
 
 PROJECT = Path(__file__).resolve().parents[2]
 COPIED = ("chaoslib_ext", "tests", "experiments", "loadprofiles", "environments", "pyproject.toml", "README.md")
 LIMIT_S = 600
-
-
-@dataclass(frozen=True)
-class Build:
-    """One rule, the patch that takes it out (`old` stands exactly once in `file`), and the suites that must notice, as arguments of pytest."""
-
-    rule: str
-    file: str
-    old: str
-    new: str
-    suites: tuple[str, ...]
-
-
-def builds(path: Path) -> list[Build]:
-    """The builds of a file; its `suites` are those of every build that names none."""
-    document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return [Build(one["rule"], one["file"], one["old"], one["new"], tuple(one.get("suites") or document["suites"])) for one in document["builds"]]
 
 
 def copy_of_the_project(folder: Path) -> None:
@@ -56,20 +40,21 @@ def copy_of_the_project(folder: Path) -> None:
         (folder.parent / "shared").symlink_to(shared)
 
 
-def run(folder: Path, suites: tuple[str, ...]) -> tuple[bool, str]:
-    """Whether the suites are green in a copy, and the first thing that failed."""
+def run(folder: Path, suites: tuple[str, ...], each: bool = False) -> tuple[bool, str]:
+    """Whether the suites are green in a copy, and the first thing that failed; with `each`, whether any of these tests is, and which."""
     env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "CHAOSX_STATE": str(folder.parent / "state")}
-    argv = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", *suites]
+    argv = [sys.executable, "-m", "pytest", "-q", *([] if each else ["-x"]), "-p", "no:cacheprovider", "--no-header", *suites]
     try:
         done = subprocess.run(argv, cwd=folder, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return False, f"nothing within {LIMIT_S} s"
-    if done.returncode == 0:
-        return True, ""
+        return each, f"nothing within {LIMIT_S} s"
+    if done.returncode not in (0, 1, 2):
+        return each, f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
+    if each:
+        green = [name for name in suites if f"\nFAILED {name}" not in done.stdout and f"\nERROR {name}" not in done.stdout]
+        return bool(green), "; ".join(green or suites)
     failed = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-    if done.returncode not in (1, 2) or failed is None:
-        return False, f"pytest ended with {done.returncode}: {(done.stdout + done.stderr)[-300:]}"
-    return False, failed[1]
+    return done.returncode == 0, failed[1] if failed else ""
 
 
 def judged(build: Build) -> tuple[str, str]:
@@ -86,12 +71,15 @@ def judged(build: Build) -> tuple[str, str]:
         compiled = subprocess.run([sys.executable, "-c", f"compile(open({str(target)!r}).read(), 'x', 'exec')"], capture_output=True, check=False)
         if compiled.returncode:
             return "NO FIT", f"{build.file} is no Python any more"
-        green, what = run(folder, build.suites)
-        return ("SURVIVED", "") if green else ("caught", what)
+        green, what = run(folder, build.tests, build.each)
+        return ("SURVIVED" if green else "caught", what)
 
 
-def unpatched(suites: set[tuple[str, ...]]) -> list[str]:
+def unpatched(todo: list[Build]) -> list[str]:
     """What is red without any patch: then nothing that is caught says anything."""
+    suites = {one.suites for one in todo if not one.each}
+    named = tuple(sorted({name for one in todo if one.each for name in one.tests}))
+    suites |= {named} if named else set()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "project"
         folder.mkdir()
@@ -105,19 +93,23 @@ def main(argv: list[str]) -> int:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--only", default="")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--table", type=Path, default=None)
     asked = parser.parse_args(argv[1:])
     todo = [one for path in asked.files or sorted(Path(__file__).parent.glob("*.yaml")) for one in builds(path) if asked.only in one.rule]
-    red = unpatched({one.suites for one in todo})
+    red = unpatched(todo)
     if red:
         print("red without any patch:", *red, sep="\n  ")
         return 1
-    words = []
+    words: dict[str, str] = {}
     with ThreadPoolExecutor(asked.jobs) as pool:
         for build, (word, what) in zip(todo, pool.map(judged, todo), strict=True):
-            words.append(word)
+            words[build.rule] = word
             print(f"{word:9} {build.rule:70} {what}", flush=True)
-    print(f"{words.count('caught')} of {len(words)} wrong builds caught")
-    return 0 if words and words.count("caught") == len(words) else 1
+    caught = sum(word == "caught" for word in words.values())
+    print(f"{caught} of {len(todo)} wrong builds caught")
+    if asked.table:
+        asked.table.write_text(table(todo, words), encoding="utf-8")
+    return 0 if todo and caught == len(todo) else 1
 
 
 if __name__ == "__main__":

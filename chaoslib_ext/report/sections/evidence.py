@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from chaoslib_ext.history import parts
 from chaoslib_ext.report.facts import Facts, Json
-from chaoslib_ext.report.moments import utc
+from chaoslib_ext.report.moments import local, utc, zone_of
 from chaoslib_ext.report.sections import Section
 from chaoslib_ext.report.words import Prose, clean, millis, number, whole
 
 _MOST_PROBLEMS = 50
 _MOST_ARGUMENTS = 40
+_MOST_FILES = 40
 
 
 def section(facts: Facts) -> Section:
@@ -23,7 +25,8 @@ def section(facts: Facts) -> Section:
         "problems": [clean(problem) for problem in facts.problems[:_MOST_PROBLEMS]],
         "more_problems": max(0, len(facts.problems) - _MOST_PROBLEMS),
         "warnings": [clean(warning) for warning in facts.header.get("warnings") or []],
-        "command": _command(facts.header.get("command")),
+        "command": _command(facts.header.get("command"), facts.header.get("seed")),
+        "files": _files(facts),
         "run": clean(result.get("run", ""), 120),
         "sealed": bool(result.get("seal")),
     }
@@ -36,8 +39,8 @@ def _identity(facts: Facts) -> list[tuple[str, str]]:
     experiment, end = _mapping(header.get("experiment")), _mapping(header.get("end"))
     return [
         ("Run", clean(result.get("run", ""), 120)),
-        ("Started", utc(header, 0)),
-        ("Ended", utc(header, header["ended_ns"]) if isinstance(header.get("ended_ns"), int) else ""),
+        ("Started", _moment(header, 0)),
+        ("Ended", _moment(header, header["ended_ns"]) if isinstance(header.get("ended_ns"), int) else ""),
         ("How it ended", clean(" – ".join(str(end[key]) for key in ("how", "reason", "detail") if end.get(key)))),
         ("Seal (SHA-256)", clean(result.get("seal") or "none: this run was never sealed", 120)),
         ("Experiment", clean(experiment.get("path") or "", 200)),
@@ -47,8 +50,14 @@ def _identity(facts: Facts) -> list[tuple[str, str]]:
         ("Attempt", clean(attempt.get("n", ""), 20) + (f" · commit {clean(attempt['commit'], 60)}" if attempt.get("commit") else "")),
         ("Seed", clean(header.get("seed", ""), 40)),
         ("Clock drift", _drift(clock)),
+        ("Comparable runs", ", ".join(f"{name} {value}" for name, value in parts(header).items())),
         ("Boot", clean(clock.get("boot_id") or "", 60)),
     ]
+
+
+def _moment(header: Json, t_ns: float) -> str:
+    here = local(header, t_ns)
+    return Prose(utc(header, t_ns) + (f" ({here} {zone_of(header)})" if here else ""))
 
 
 def _load(facts: Facts) -> list[tuple[str, str]]:
@@ -71,8 +80,17 @@ def _drift(clock: Json) -> str:
     return f"{millis(drift_ms)} of wall time against monotonic time, start to end" if isinstance(drift_ms, int | float) else ""
 
 
-def _command(command: Any) -> str:
+def _files(facts: Facts) -> list[tuple[str, str]]:
+    """The inputs and the records of the run with their SHA-256, as sealed; the many files of samples are counted by the seal alone."""
+    chosen = [(name, digest) for name, digest in facts.hashes if name.startswith("inputs/") or "/" not in name]
+    return [(clean(name, 120), digest) for name, digest in chosen[:_MOST_FILES]]
+
+
+def _command(command: Any, seed: Any) -> str:
+    """The command as it was typed, with the seed that it drew, so that the same draws come again."""
     parts = [clean(part) for part in command] if isinstance(command, list) else []
+    if parts and type(seed) is int and not any(part == "--seed" or part.startswith("--seed=") for part in parts):
+        parts = [*parts[:_MOST_ARGUMENTS], "--seed", str(seed)]
     return Prose(shlex.join(parts[:_MOST_ARGUMENTS]) + (" …" if len(parts) > _MOST_ARGUMENTS else ""))
 
 

@@ -7,6 +7,8 @@ from chaoslib_ext.report.sections import Section
 from chaoslib_ext.report.words import Prose, at, between, clean, count, number, seconds
 
 _MOST_TARGETS = 50
+_MOST_FAULTS = 30  # the others are a line each
+_MOST_IN_ALL = 300  # of all faults together
 _VERBS = {"killed": "killed", "gone": "gone", "started": "started", "ready": "ready"}
 
 
@@ -14,21 +16,26 @@ def section(facts: Facts) -> Section | None:
     """The faults section; None for a run that had none planned."""
     planned = {str(row.get("activity")): row for row in facts.plan.get("resolved") or []}
     named = [str(fault.get("name")) for fault in facts.faults]
-    rows = [_fault(facts, fault, planned.get(str(fault.get("name")))) for fault in facts.faults]
-    rows += [_fault(facts, {"name": name, "targets": []}, row) for name, row in planned.items() if name not in named]
-    return Section("faults", "Faults", "faults.html.j2", {"faults": rows}) if rows else None
+    every = [*facts.faults, *({"name": name, "targets": []} for name in planned if name not in named)]
+    each = max(2, min(_MOST_TARGETS, _MOST_IN_ALL // max(1, len(every))))
+    changes = _changes(facts)
+    rows = [_fault(facts, fault, planned.get(str(fault.get("name"))), changes, each) for fault in every]
+    data = {
+        "faults": rows[:_MOST_FAULTS],
+        "more": [(row["name"], next((text for name, text in row["facts"] if name == "In effect"), "–")) for row in rows[_MOST_FAULTS:]],
+    }
+    return Section("faults", "What was hit", "faults.html.j2", data) if rows else None
 
 
-def _fault(facts: Facts, fault: Json, plan: Json | None) -> Json:
+def _fault(facts: Facts, fault: Json, plan: Json | None, changes: dict[str, list[str]], most: int) -> Json:
     expected = list((plan or {}).get("targets") or [])
     targets = expected or list(fault.get("targets") or [])
-    changes = _changes(facts)
     seen = seen_uids(facts, str(fault.get("name"))) or (frozenset(map(_uid, targets)) if fault.get("effect") else frozenset())
     return {
         "name": clean(fault.get("name", ""), 120),
         "facts": [(name, text) for name, text in _summary(fault, plan or {}) if text],
-        "targets": [_target(target, bool(expected), _uid(target) in seen, changes) for target in targets[:_MOST_TARGETS]],
-        "more": max(0, len(targets) - _MOST_TARGETS),
+        "targets": [_target(target, bool(expected), _uid(target) in seen, changes) for target in targets[:most]],
+        "more": max(0, len(targets) - most),
     }
 
 

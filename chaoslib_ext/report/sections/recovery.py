@@ -9,6 +9,7 @@ from chaoslib_ext.report.facts import Facts
 from chaoslib_ext.report.findings import measured
 from chaoslib_ext.report.sections import Section
 from chaoslib_ext.report.sentences import MODES
+from chaoslib_ext.report.svg import Svg
 from chaoslib_ext.report.words import Prose, bracket, clean, listed, millis, number, percent, seconds
 
 Json = dict[str, Any]
@@ -24,23 +25,36 @@ _TERMS = (
 def section(facts: Facts) -> Section | None:
     """The recovery section; None when no recovery objective was set and none was measured."""
     rto, after = facts.result.get("rto"), facts.result.get("recovery_after_removal")
-    if not rto and not after:
+    if not rto and not after and not facts.result.get("detection"):
         return None
+    detection: Json | None = facts.result.get("detection")
     data: Json = {
         "mode": _mode(rto) if rto else "",
         "bars": [],
-        "facts": [*_facts(rto), *_looked_at(facts)] if rto else [],
+        "facts": [*(_facts(rto) if rto else []), *(_detection(detection) if detection else []), *(_looked_at(facts) if rto else [])],
         "terms": _terms(rto) if rto else [],
     }
     if rto and measured(rto):
         told = _told("From the fault's effect to recovered", rto)
-        data["bars"].append(
-            (told, bracket_bar(rto["lo_s"], rto.get("hi_s"), rto.get("objective_s"), told, held_s=rto.get("held_s"), observed_s=rto.get("observed_s")))
-        )
+        data["bars"].append((told, _rto_bar(rto, told, detection)))
     if after and measured(after):
         told = _told("From the fault's removal to recovered", after)
         data["bars"].append((told, bracket_bar(after["lo_s"], after.get("hi_s"), after.get("objective_s"), told)))
     return Section("recovery", "Recovery", "recovery.html.j2", data)
+
+
+def _rto_bar(rto: Json, told: str, detection: Json | None) -> Svg:
+    seen = (detection or {}).get("hi_s")
+    return bracket_bar(rto["lo_s"], rto.get("hi_s"), rto.get("objective_s"), told, held_s=rto.get("held_s"), observed_s=rto.get("observed_s"), detected_s=seen)
+
+
+def _detection(detection: Json) -> list[tuple[str, str]]:
+    """When the promised alert fired, counted from the fault's effect."""
+    alert, within = clean(detection.get("alert") or "", 120), detection.get("within_s")
+    promised = f" (promised within {seconds(within)})" if isinstance(within, int | float) else ""
+    lo, hi = detection.get("lo_s"), detection.get("hi_s")
+    when = f"fired after {bracket(lo, hi)}" if lo is not None and hi is not None else {"missed": "did not fire"}.get(str(detection.get("state")), "not known")
+    return [("Detected", Prose(f"{alert} {when}{promised}"))]
 
 
 def _told(what: str, measured: Json) -> Prose:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaoslib_ext.report import plots
 from chaoslib_ext.report.charts import Band
 from chaoslib_ext.report.chronicle import Entry, chronicle
 from chaoslib_ext.report.facts import NS, Facts, Json, Promise
-from chaoslib_ext.report.moments import utc
+from chaoslib_ext.report.moments import local, utc, zone_of
 from chaoslib_ext.report.rail import Phase, rail
 from chaoslib_ext.report.scale import Span
 from chaoslib_ext.report.sections import Section
-from chaoslib_ext.report.series import Slice, slices
-from chaoslib_ext.report.words import NBSP, Prose, at, clean, count, millis, number, percent
+from chaoslib_ext.report.series import joined, slices
+from chaoslib_ext.report.words import NBSP, Prose, at, clean, count
 
 _MOST_GROUPS = 3  # pairs of charts; more SLOs than that are in the objectives table only
 _MOST_TABLE_ROWS = 60
+_MOST_BARS = 240
+_MOST_LANES = 8  # bars of the rail; more faults than that share the last one
 _TABLE_STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
@@ -35,9 +38,15 @@ def section(facts: Facts) -> Section:
     span = Span(0.0, math.floor(facts.end_s()) + 1)  # a sample at the very end belongs to the second that begins there
     bands = _bands(facts, span)
     entries = chronicle(facts.events)
-    picture = rail(span, phases(facts, span), [band for band in bands if band.kind == "fault"], entries, _rail_label(facts))
-    drawn, table = _charts(facts, span, bands)
-    data = {"rail": picture, "charts": drawn, "table": table, "entries": [_line(facts, entry) for entry in entries], "hidden": _hidden(facts)}
+    picture = rail(span, phases(facts, span), lanes([band for band in bands if band.kind == "fault"]), entries, _rail_label(facts))
+    data: Json = {
+        "rail": picture,
+        "charts": _charts(facts, span, together(bands)),
+        "step_s": _table_step(int(span.end_s)),
+        "entries": [_line(facts, entry) for entry in entries],
+        "local": zone_of(facts.header),
+        "hidden": _hidden(facts),
+    }
     return Section("timeline", "Timeline", "timeline.html.j2", data)
 
 
@@ -45,6 +54,27 @@ def _bands(facts: Facts, span: Span) -> list[Band]:
     warmup = facts.window("warmup")
     aside = [Band(warmup[0], warmup[1], "aside")] if warmup and warmup[1] > warmup[0] else []
     return aside + [Band(start_s, end_s, "fault", text) for start_s, end_s, text in _faults(facts, span)]
+
+
+def together(bands: Sequence[Band]) -> list[Band]:
+    """The bands of a chart: faults that overlap are one stretch, the names are in the rail."""
+    made: list[Band] = []
+    for band in sorted(bands, key=lambda band: (band.kind, band.start_s, band.end_s)):
+        last = made[-1] if made else None
+        if last is not None and last.kind == band.kind == "fault" and band.start_s <= last.end_s:
+            made[-1] = Band(last.start_s, max(last.end_s, band.end_s), "fault")
+        else:
+            made.append(Band(band.start_s, band.end_s, band.kind))
+    return made
+
+
+def lanes(faults: Sequence[Band]) -> list[list[Band]]:
+    """The lanes of the rail: one for each fault; the last one holds all the rest, where they are many."""
+    if len(faults) <= _MOST_LANES:
+        return [[fault] for fault in faults]
+    rest = together(faults[_MOST_LANES - 1 :])
+    named = [Band(band.start_s, band.end_s, band.kind, f"{len(faults) - _MOST_LANES + 1} more faults" if at == 0 else "") for at, band in enumerate(rest)]
+    return [[fault] for fault in faults[: _MOST_LANES - 1]] + [named]
 
 
 def _faults(facts: Facts, span: Span) -> list[tuple[float, float, str]]:
@@ -93,37 +123,27 @@ def _hidden(facts: Facts) -> int:
     return max(0, len(_groups(facts)) - _MOST_GROUPS)
 
 
-def _charts(facts: Facts, span: Span, bands: list[Band]) -> tuple[list[plots.Figure], Json]:
+def _charts(facts: Facts, span: Span, bands: list[Band]) -> list[plots.Figure]:
+    """The figures, each with its data table; none without rows."""
     if not len(facts.rows):
-        return [], {}
+        return []
     end_s = int(span.end_s)
+    every = _table_step(end_s)
     figures: list[plots.Figure] = []
     for group in _groups(facts)[:_MOST_GROUPS]:
         found = slices(facts.rows, group.endpoints, 0, end_s)
-        figures += [plots.availability(span, found, group.noun, group.promises, bands), plots.latency(span, found, group.noun, group.promises, bands)]
-    journeys = facts.journeys
-    found = slices(facts.rows, journeys, 0, end_s)
-    figures.append(plots.rates(span, found, bands))
-    step_s = max(1, math.ceil(end_s / 450))
-    figures.append(plots.errors(span, found if step_s == 1 else slices(facts.rows, journeys, 0, end_s, step_s), step_s, bands))
-    return figures, _table(facts, journeys, end_s)
+        figures.append(plots.availability(span, found, group.noun, group.promises, bands, every))
+        figures.append(plots.latency(span, found, group.noun, group.promises, bands, every))
+    found = slices(facts.rows, facts.journeys, 0, end_s)
+    wide = max(1, math.ceil(end_s / _MOST_BARS))
+    figures.append(plots.rates(span, found, bands, every))
+    return [*figures, plots.errors(span, joined(found, wide), wide, bands, every)]
 
 
-def _table(facts: Facts, journeys: frozenset[int], end_s: int) -> Json:
-    step_s = next((step for step in _TABLE_STEPS_S if end_s / step <= _MOST_TABLE_ROWS), math.ceil(end_s / _MOST_TABLE_ROWS))
-    found = slices(facts.rows, journeys, 0, end_s, step_s)
-    return {"step_s": step_s, "rows": [_table_row(piece, step_s) for piece in found if piece.offered or piece.completed]}
+def _table_step(end_s: int) -> int:
+    return next((step for step in _TABLE_STEPS_S if end_s / step <= _MOST_TABLE_ROWS), math.ceil(end_s / _MOST_TABLE_ROWS))
 
 
-def _table_row(piece: Slice, step_s: int) -> list[str]:
-    share = piece.availability
-    quantiles = [piece.percentile_ms(p) for p in (0.5, 0.95, 0.99)]
-    rates = [number(round(n / step_s, 1)) for n in (piece.offered, piece.completed)]
-    counts = [number(n) for n in (piece.good, piece.bad, piece.unknown)]
-    shown = [millis(q).removesuffix(f"{NBSP}ms") if q is not None else "–" for q in quantiles]
-    return [f"{piece.start_s:g}–{piece.start_s + step_s:g}", *counts, percent(share) if share is not None else "–", *shown, *rates]
-
-
-def _line(facts: Facts, entry: Entry) -> tuple[Entry, str, str]:
+def _line(facts: Facts, entry: Entry) -> tuple[Entry, str, str, str]:
     full = utc(facts.header, entry.t_ns)
-    return entry, Prose(at(entry.t_ns)), full.split(" ")[-1].replace(f"{NBSP}UTC", "")
+    return entry, Prose(at(entry.t_ns)), full.split(" ")[-1].replace(f"{NBSP}UTC", ""), local(facts.header, entry.t_ns)

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaoslib_ext.reasons import REASONS, Reason
+from chaoslib_ext.report.ending import ending, not_begun, untouched
 from chaoslib_ext.report.facts import Facts, seen_uids
 from chaoslib_ext.report.findings import WINDOWS, Row, measured, row
 from chaoslib_ext.report.moments import utc
 from chaoslib_ext.report.sections import Section
 from chaoslib_ext.report.sentences import sentence
-from chaoslib_ext.report.series import slices
+from chaoslib_ext.report.series import stretch
 from chaoslib_ext.report.signs import sign
+from chaoslib_ext.report.standing import told
 from chaoslib_ext.report.svg import Svg, ticked
 from chaoslib_ext.report.words import Prose, at, between, bracket, clean, count, millis, number, percent, seconds, whole
 
 Json = dict[str, Any]
+_MOST_PROOFS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,15 @@ def section(facts: Facts) -> Section:
         "verdict": facts.verdict,
         "sign": sign(facts.verdict, bool(facts.control)),
         "control": facts.control,
+        "ending": ending(facts),
+        "since": told(facts),
         "sentence": sentence(facts),
         "reasons": [_reason(str(code)) for code in result.get("reasons") or []],
         "clean": _clean(facts),
-        "proofs": [_proof(facts, fault) for fault in facts.faults],
+        "proofs": _proofs(facts),
         "notices": [clean(text) for text in result.get("notices") or []],
-        "tiles": [tile for tile in _tiles(facts) if tile][:6],
+        "tiles": _tiles(facts)[:6],
         "expected": _expected(facts),
-        "exit_code": result.get("exit_code"),
     }
     return Section("verdict", "Verdict", "verdict.html.j2", data)
 
@@ -70,6 +74,15 @@ def _clean(facts: Facts) -> tuple[str, str]:
     return "dirty", ticked("Environment not proven clean. Run `chaosx recover` and look at the target before anything else runs on it.")
 
 
+def _proofs(facts: Facts) -> list[tuple[str, str]]:
+    """Whether each fault was real; those that nobody saw first, the rest counted where they are many."""
+    told_of = sorted((_proof(facts, fault) for fault in facts.faults), key=lambda proof: proof[0] != "unproven")
+    more = len(told_of) - _MOST_PROOFS
+    if not told_of and not facts.control and not not_begun(facts):
+        return [("unproven", "No fault was seen in effect, because none was injected." if untouched(facts) else "No fault was seen in effect.")]
+    return told_of[:_MOST_PROOFS] + ([("proven", f"{count(more, 'more fault')} in the section on what was hit.")] if more > 0 else [])
+
+
 def _proof(facts: Facts, fault: Json) -> tuple[str, str]:
     name = clean(fault.get("name", ""), 120)
     effect = fault.get("effect")
@@ -82,9 +95,10 @@ def _proof(facts: Facts, fault: Json) -> tuple[str, str]:
     return "proven", Prose(f"“{name}” was real: seen in effect from outside at {between(effect[0], effect[1])} on {hit}{proof}.")
 
 
-def _tiles(facts: Facts) -> list[Tile | None]:
+def _tiles(facts: Facts) -> list[Tile]:
     rows = [row(finding) for finding in facts.result.get("findings") or []]
-    return [_rto(facts, rows), _availability(rows), _p95(facts), _budget(facts, rows), _load(facts), _removal(facts, rows)]
+    named = [_rto(facts, rows), _rpo(facts, rows), _availability(facts, rows), _p95(facts), _budget(facts, rows), _load(facts), _removal(facts, rows)]
+    return [tile for tile in named if tile]
 
 
 def _of(rows: list[Row], kind: str) -> Row | None:
@@ -101,11 +115,33 @@ def _rto(facts: Facts, rows: list[Row]) -> Tile | None:
     return Tile("Recovery time", value, f"objective ≤ {seconds(objective)}" if objective is not None else "no objective", found.outcome if found else "")
 
 
-def _availability(rows: list[Row]) -> Tile | None:
+def _rpo(facts: Facts, rows: list[Row]) -> Tile | None:
+    rpo, found = facts.result.get("rpo"), _of(rows, "rpo")
+    if not rpo:
+        return None
+    promised = [seconds(rpo["objective_s"])] if rpo.get("objective_s") is not None else []
+    promised += [count(whole(rpo["max_writes"]), "write")] if rpo.get("max_writes") is not None else []
+    note = f"of {number(whole(rpo.get('acknowledged')))} acknowledged · objective ≤ {' and '.join(promised) or 'none'}"
+    if rpo.get("lost") is None:
+        return Tile("Data loss (RPO)", "not measured", note, found.outcome if found else "")
+    age = f", {bracket(rpo['lo_s'], rpo['hi_s'])}" if rpo["lost"] and None not in (rpo.get("lo_s"), rpo.get("hi_s")) else ""
+    return Tile("Data loss (RPO)", Prose(f"{count(whole(rpo['lost']), 'write') if rpo['lost'] else 'none'}{age}"), note, found.outcome if found else "")
+
+
+def _availability(facts: Facts, rows: list[Row]) -> Tile | None:
     found = next((row for row in rows if row.kind == "slo" and row.window == WINDOWS["fault"]), None)
     if found is None:
-        return None
+        return _counted(facts)
     return Tile(f"{found.title} during the fault", found.measured, Prose(f"{found.samples} · target {found.target}"), found.outcome)
+
+
+def _counted(facts: Facts) -> Tile | None:
+    """The share of good arrivals in the fault where nothing was promised of it."""
+    window = facts.window("fault")
+    piece = stretch(facts.rows, facts.journeys, *window) if window else None
+    if piece is None or piece.availability is None:
+        return None
+    return Tile("Good during the fault", percent(piece.availability), f"{number(piece.bad)} bad of {number(piece.decided)} · no objective")
 
 
 def _p95(facts: Facts) -> Tile | None:
@@ -121,11 +157,7 @@ def _percentile(facts: Facts, name: str) -> tuple[float, int] | None:
     window = facts.window(name)
     if window is None or window[1] <= window[0]:
         return None
-    start_s = int(window[0]) + (window[0] % 1 > 0)
-    length_s = int(window[1]) - start_s
-    if length_s < 1:
-        return None
-    found = slices(facts.rows, facts.journeys, start_s, start_s + length_s, length_s)[0]
+    found = stretch(facts.rows, facts.journeys, *window)
     value = found.percentile_ms(0.95)
     return (value, len(found.latency_ms)) if value is not None else None
 
