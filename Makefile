@@ -56,7 +56,7 @@ repeatability: $(VENV)/.dev  ## the same 5 times each, with the machine as it is
 	$(BIN)/python tests/selftest/repeatability.py experiments/sandbox
 
 bench: $(VENV)/.dev  ## figures as ratios within one run
-	for name in bench_help recorder_cost freeze_vs_locust rto_truth mesh_edges; do echo "== $$name"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in bench_help recorder_cost freeze_vs_locust 'rto_truth --n 4' mesh_edges; do echo "== $$name"; set -- $$name; script=$$1; shift; $(BIN)/python benchmarks/$$script.py $$@ || exit 1; done
 
 # The demo needs the sandbox only; the tests need all of it. Both use one environment.
 $(VENV)/.demo: pyproject.toml

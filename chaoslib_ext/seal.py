@@ -108,7 +108,7 @@ def _check_result(folder: Path, lines: list[str]) -> list[str]:
     except (OSError, ValueError, AttributeError):
         return []  # its hash tells
     totals = [match[1] for match in map(_TOTAL.fullmatch, lines) if match]
-    return [] if not totals or named in totals else [f"{RESULT}: was judged under another seal ({str(named)[:64]!r})"]
+    return [] if not totals or named is None or named in totals else [f"{RESULT}: was judged under another seal ({str(named)[:64]!r})"]
 
 
 def _compare(folder: Path, name: str, expected: str) -> str | None:
