@@ -195,12 +195,14 @@ def _targets(scale: Scale, marks: Sequence[Mark]) -> list[Svg]:
 def time_axis(span: Span, top: float) -> list[Svg]:
     """Ticks and their seconds below a plot."""
     drawn: list[Svg] = []
-    for tick in span.ticks():
+    ticks = span.ticks() if span.end_s < 10_000 else span.ticks(5)  # longer labels
+    hours = span.end_s >= 7200 and not any(tick % 3600 for tick in ticks)
+    for tick in ticks:
         share = span.share(tick)
         anchor = "start" if share < 0.03 else "end" if share > 0.97 else "middle"
         left = span.left(tick)
         drawn.append(tag("line", {"class": "a", "x1": left, "x2": left, "y1": top, "y2": top + 4, "stroke": MUTED}))
-        drawn.append(words(left, top + 17, f"{tick} s", anchor))
+        drawn.append(words(left, top + 17, f"{tick // 3600} h" if hours else f"{tick} s", anchor))
     return drawn
 
 

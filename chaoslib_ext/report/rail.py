@@ -86,7 +86,8 @@ def _marks(span: Span, entries: Sequence[Entry], top: float) -> list[Svg]:
     for index, group in enumerate(_groups(span, [entry for entry in entries if entry.number])):
         first, last = group[0], group[-1]
         text = str(first.number) if first is last else f"{first.number}–{last.number}"
-        share = min(0.985, max(0.015, span.share(first.t_ns / 1e9)))
+        edge = _half(text) / _NARROW
+        share = min(1 - edge, max(edge, span.share(first.t_ns / 1e9)))
         y = top + (index % 2) * _MARKS
         told = Prose(" · ".join(entry.text for entry in group[:_MOST_TOLD]) + (" · …" if len(group) > _MOST_TOLD else ""))
         drawn.append(_mark(f"{share * 100:.2f}%", y, text, min((entry.kind for entry in group), key=_rank), told))
@@ -107,8 +108,13 @@ def _rank(kind: str) -> int:
     return _KINDS.index(kind) if kind in _KINDS else len(_KINDS)
 
 
+def _half(text: str) -> float:
+    """Half the width of a mark, in pixels."""
+    return 9 if len(text) <= 2 else 4 + len(text) * 3.6
+
+
 def _mark(x: str, y: float, text: str, kind: str, told: str) -> Svg:
-    half = 9 if len(text) <= 2 else 4 + len(text) * 3.6
+    half = _half(text)
     bad = kind == "bad"
     face: dict[str, object] = {"class": "mb" if bad else "mk", "fill": INK if bad else PAPER, "stroke": INK, "height": 18, **_SHAPES.get(kind, {"rx": 9})}
     box = tag("rect", {"x": -half, "y": -9, "width": 2 * half, **face})

@@ -156,9 +156,7 @@ def test_without_any_style_or_script_everything_is_still_said_and_the_charts_are
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Jenkins, directory=str(page.parent)))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        chromium.seen.clear()
-        chromium.page("Page.navigate", url=f"http://127.0.0.1:{server.server_port}/{page.name}")
-        chromium.value("new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))")
+        chromium.load(f"http://127.0.0.1:{server.server_port}/{page.name}")
         assert chromium.value("getComputedStyle(document.body).maxWidth") == "none", "the style was not refused, so nothing was tested"
         words: set[str] = set(chromium.value("document.body.innerText.replace(/\\s+/g, ' ')").split(" "))
         assert [word for word in plain.split(" ") if word not in words] == []

@@ -66,15 +66,19 @@ class Browser:
         """One command to the page."""
         return self._ask(method, self._session, **fields)
 
-    def open(self, path: Path) -> None:
-        """Opens a file and waits until it has loaded, with everything it might load."""
+    def load(self, url: str) -> None:
+        """Opens an address and waits until it has loaded, with everything it might load; also where scripts are forbidden."""
         self.seen.clear()
-        self.page("Page.navigate", url=path.as_uri())
+        self.page("Page.navigate", url=url)
         deadline = time.monotonic() + DEADLINE_S
         while not self.events("Page.loadEventFired"):
             self._hear(deadline)
             for _ in self.events("Page.javascriptDialogOpening"):
                 raise AssertionError(f"a dialog opened: {self.events('Page.javascriptDialogOpening')}")
+
+    def open(self, path: Path) -> None:
+        """Opens a file and waits until it has loaded and is painted."""
+        self.load(path.as_uri())
         self.value("new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))")
 
     def events(self, method: str) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ def _faults(facts: Facts, span: Span) -> list[tuple[float, float, str]]:
 
 
 def phases(facts: Facts, span: Span) -> list[Phase]:
-    """The phases of the run from its events; one without an end lasts to the end of the run."""
+    """The phases of the run from its events; one without an end lasts until the next begins, the last to the end of the run."""
     begun: dict[str, float] = {}
     done: list[Phase] = []
     for event in facts.events:
@@ -96,7 +96,8 @@ def phases(facts: Facts, span: Span) -> list[Phase]:
             continue
         name, t_s = clean(event.get("name", ""), 40), event.get("t_ns", 0) / NS
         if event.get("state") == "start":
-            begun[name] = t_s
+            done += [Phase(before, start_s, t_s) for before, start_s in begun.items()]
+            begun = {name: t_s}
         elif name in begun:
             done.append(Phase(name, begun.pop(name), t_s))
     return sorted(done + [Phase(name, t_s, span.end_s) for name, t_s in begun.items()], key=lambda phase: phase.start_s)
