@@ -73,9 +73,11 @@ class Health:
                 node = {node["name"]: node for node in store["nodes"]}[name]
                 return node["uid"] if await asyncio.wait_for(answers(node["port"]), _SILENT_S) else None
             case ["primary"]:
-                primary = primary_of(store["nodes"])
-                found = None if primary is None else await asyncio.wait_for(ask(primary["port"]), _SILENT_S)
-                return primary["uid"] if primary is not None and found is not None and found.writable else None
+                for node in primaries(store["nodes"]):
+                    found = await asyncio.wait_for(ask(node["port"]), _SILENT_S)
+                    if found is not None and found.writable:
+                        return str(node["uid"])
+                return None
             case ["link", zone]:
                 link = store["links"][zone]
                 return link["uid"] if await asyncio.wait_for(answers(link["port"]), _SILENT_S) else None
@@ -101,14 +103,15 @@ class Health:
             writer.close()
 
 
-def primary_of(nodes: list[dict[str, Any]]) -> dict[str, Any] | None:
+def primaries(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """
-    The node that is the primary; None when nobody is.
+    The nodes that may be the primary; the first of them that takes writes is.
 
-    A standby that is promoted loses its standby.signal before it takes writes, and before the controller tells anybody.
+    A standby that is promoted loses its standby.signal a moment before it takes writes, and both before the controller tells anybody.
+    Until then the old one, if it lives, is the primary still.
     """
-    promoted = next((node for node in nodes if node["role"] == "standby" and not (Path(node["folder"]) / "standby.signal").exists()), None)
-    return promoted or next((node for node in nodes if node["role"] == "primary"), None)
+    promoted = [node for node in nodes if node["role"] == "standby" and not (Path(node["folder"]) / "standby.signal").exists()]
+    return promoted + [node for node in nodes if node["role"] == "primary"]
 
 
 async def _in_time(look: Coroutine[Any, Any, bool], limit_s: float) -> bool:
