@@ -61,6 +61,7 @@ def test_each_node_has_a_disk_of_its_own_that_only_the_sandbox_sees(boxes: Boxes
     box.sound()  # a copy into a disk that is there already
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", ["down", "kill -9"])
 def test_no_mount_process_segment_or_folder_is_left(boxes: Boxes, way: str) -> None:
     box = boxes(f"end-{way[:4].strip()}", "store_small_disk")

@@ -17,6 +17,7 @@ Boxes = Callable[..., Box]
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("frozen", [False, True], ids=["running", "frozen"])
 def test_down_leaves_nothing(boxes: Boxes, frozen: bool) -> None:
     box = boxes(f"down{frozen:d}", "store")
@@ -32,6 +33,7 @@ def test_down_leaves_nothing(boxes: Boxes, frozen: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_kill_nine_of_the_keeper_leaves_nothing_though_a_node_is_frozen_and_another_was_killed(boxes: Boxes) -> None:
     box = boxes("orphan", "store")
     made = box.segments()
@@ -47,6 +49,7 @@ def test_kill_nine_of_the_keeper_leaves_nothing_though_a_node_is_frozen_and_anot
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_next_look_buries_what_nobody_could(boxes: Boxes) -> None:
     box = boxes("unburied", "store")
     made = box.segments()
