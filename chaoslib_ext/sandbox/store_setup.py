@@ -133,7 +133,7 @@ def make(store: Path, names: list[str], sync: bool, settings: str = _FAST) -> No
         (store / name / "standby.signal").touch()
 
 
-_INITDB = ("--no-sync", "--no-instructions", "--data-checksums", "--wal-segsize=4", "-E", "UTF8", "--locale=C")
+_INITDB = ("-c", "dynamic_shared_memory_type=mmap", "--no-sync", "--no-instructions", "--data-checksums", "--wal-segsize=4", "-E", "UTF8", "--locale=C")
 
 
 def _run(name: str, *arguments: str, text: str = "") -> None:

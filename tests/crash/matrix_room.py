@@ -175,17 +175,22 @@ class MatrixRoom:
         for zone in down if not any(hold["held_by"] for hold in self.keeper()["zones"].values()) else ():
             self.keeper(op="hold", zone=zone, owner="rig")
             self.keeper(op="release", zone=zone, owner="rig")
+        patience_s = self.controller()["detection_s"]
         try:
             until(self._settled, lambda: (self.roles(), self.controller(), [(one["name"], one["ready"]) for one in self.roster()["replicas"]]))
         except AssertionError as error:
             raise Unsettled(str(error)) from error
+        finally:
+            self.detection(patience_s)
 
     def _settled(self) -> bool:
         if self.well():
             return True
         status = self.controller()
         lost = [name for name, role in self.roles().items() if role in ("down", "fenced")]
-        if lost and not status["busy"] and status["primary"]:
+        if status["primary"] in lost:  # the node a switchover had just chosen was killed with its zone: somebody else must take over
+            self.detection(QUICK_S)
+        elif lost and not status["busy"] and status["primary"]:
             try:
                 self.controller(op="rejoin", node=lost[0])
             except FaultFailed:

@@ -168,10 +168,17 @@ def gone(found: list[tuple[int, int]]) -> bool:
     return not any(alive(pid, ticks) for pid, ticks in found)
 
 
+def _in_shared_memory() -> set[str]:
+    return {entry.name for entry in Path("/dev/shm").iterdir() if entry.name.startswith("PostgreSQL")}
+
+
+_STRANGERS = _in_shared_memory()
+
+
 def there(segments: set[str]) -> set[str]:
-    """Which of these System V segments exist; and whatever a Postgres put into /dev/shm, where none of ours may."""
+    """Which of these System V segments exist; and whatever a Postgres has put into /dev/shm since the tests began, where none of ours may."""
     rows = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
-    return {row[1] for row in rows} & segments | {entry.name for entry in Path("/dev/shm").iterdir() if entry.name.startswith("PostgreSQL")}
+    return {row[1] for row in rows} & segments | _in_shared_memory() - _STRANGERS
 
 
 class Writers:
