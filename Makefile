@@ -33,7 +33,7 @@ test-slow: $(VENV)/.dev  ## real sandboxes, real faults
 	$(PYTEST) -m "slow and alone and not crash and not truth" $(SLOW) || [ $$? = 5 ]
 
 test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
-	$(PYTEST) -m crash $(CRASH)
+	$(PYTEST) -n 2 --dist loadfile -m crash $(CRASH)
 
 test-crash-long: $(VENV)/.dev  ## the same, 50 times, and 3,000 points of the matrix
 	CHAOSX_KILLS=50 CHAOSX_MATRIX=3000 $(PYTEST) -m crash tests
