@@ -13,7 +13,7 @@ from typing import Any
 
 from chaoslib_ext import clock
 from chaoslib_ext.doctor.check import Check
-from chaoslib_ext.doctor.installed import chromium, envoy, importable, libraries, python
+from chaoslib_ext.doctor.installed import browser, envoy, importable, libraries, python
 from chaoslib_ext.doctor.leftovers import open_runs, sandboxes, state_directory
 from chaoslib_ext.doctor.marks import in_targets
 from chaoslib_ext.environment import EnvChoice, read_environment
@@ -29,7 +29,7 @@ BUILT_S = datetime(2026, 1, 1, tzinfo=UTC).timestamp()  # a wall clock before th
 def examine(choice: EnvChoice) -> list[Check]:
     """All checks for one environment."""
     began = time.monotonic_ns(), time.time()
-    found = [*python(), *libraries(), importable("locust"), importable("chaoslib"), envoy(choice), chromium()]
+    found = [*python(), *libraries(), importable("locust"), importable("chaoslib"), envoy(choice), browser()]
     found += [*state_directory(), *open_runs(), *sandboxes(), *_environment(choice), *in_targets(choice)]
     return [*found, *_clock(*began)]
 

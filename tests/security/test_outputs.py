@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree as ET
@@ -203,15 +202,6 @@ def test_s7_no_line_of_the_trend_begins_with_a_foreign_word(shelf: Path) -> None
     cards, _ = parted(map(look, folders([shelf])))
     for line in trendwords.lines(trends(cards)):
         assert line.startswith(("trend of ", "  ")) and "\n" not in line
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
-    if browser.PROGRAM is None:
-        pytest.skip("chromium is not installed")
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import browser
@@ -15,15 +14,6 @@ from chaoslib_ext.report.page import draw
 from chaoslib_ext.report.words import CAP, clean
 
 TEXT = "document.documentElement.textContent"
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Browser]:
-    if browser.PROGRAM is None:
-        pytest.skip("chromium is not installed")
-    opened = browser.Browser(tmp_path_factory.mktemp("profile"))
-    yield opened
-    opened.close()
 
 
 def assert_silent(page: browser.Browser, path: Path) -> None:

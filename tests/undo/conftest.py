@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests are no packages; undo_ri
 
 from undo_rig import Room, Supervisor
 
+from chaoslib_ext import sandbox
+
 
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -19,6 +22,15 @@ def state_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CHAOSX_STATE", str(tmp_path / "state"))
     monkeypatch.delenv("CHAOSX_RUN", raising=False)
     return tmp_path / "state"
+
+
+@pytest.fixture(scope="module")
+def box(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
+    """A real sandbox for the tests of one file, by the name that its SANDBOX says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
+        yield sandbox.up(request.module.SANDBOX, (), os.getpid(), timeout_s=120.0)
+        sandbox.down(request.module.SANDBOX)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,12 +46,7 @@ def hang():
 """
 
 
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
-        yield sandbox.up("first", (), os.getpid(), timeout_s=120.0)
-        sandbox.down("first")
+SANDBOX = "first"  # the name of the box
 
 
 def owners(box: sandbox.SandboxInfo) -> set[str]:

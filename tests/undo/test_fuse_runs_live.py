@@ -84,12 +84,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         run.close()
 
 
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
-        yield sandbox.up("fusing", (), os.getpid(), timeout_s=120.0)
-        sandbox.down("fusing")
+SANDBOX = "fusing"  # the name of the box
 
 
 def url(box: sandbox.SandboxInfo) -> str:

@@ -35,12 +35,7 @@ extensions:
 """
 
 
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
-        yield sandbox.up("healers", (), os.getpid(), timeout_s=120.0)
-        sandbox.down("healers")
+SANDBOX = "healers"  # the name of the box
 
 
 def left_in(box: sandbox.SandboxInfo) -> list[str]:

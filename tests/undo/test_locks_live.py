@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,7 @@ method:
 """  # without load: whether it is injected must not hang on how healthy a baseline is on this machine
 
 
-@pytest.fixture(scope="module")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sandbox.SandboxInfo]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CHAOSX_SANDBOX", str(tmp_path_factory.mktemp("b")))
-        yield sandbox.up("locks", (), os.getpid(), timeout_s=120.0)
-        sandbox.down("locks")
+SANDBOX = "locks"  # the name of the box
 
 
 def start(folder: Path, state: str, *words: str) -> subprocess.Popen[str]:

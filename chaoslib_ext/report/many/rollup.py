@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ def _drawn(card: Card, anchor: str, page: Path) -> Drawn | Foreign:
 
     try:
         facts = read(card.folder)
-        facts = Facts(shaped(facts.result), facts.header, facts.plan, facts.events, facts.rows, facts.endpoints, facts.promises, facts.problems)
+        facts = replace(facts, result=shaped(facts.result))
         return Drawn(card, anchor, _embedded(facts, anchor, page, card), sentence(facts))
     except Exception as error:  # any shape that the sections do not expect, in a file that anybody may have written; the reader is told
         return Foreign(card.folder, f"cannot be drawn: {type(error).__name__}: {clean(error, 200)}")

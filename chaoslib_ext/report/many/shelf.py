@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.reasons import EXIT_CODES
+from chaoslib_ext.report.facts import control_of, title_of
 from chaoslib_ext.report.findings import measured
 from chaoslib_ext.report.moments import wall_of
 from chaoslib_ext.report.words import clean
@@ -67,13 +68,12 @@ class Card:
     @property
     def title(self) -> str:
         """The experiment's title, made harmless."""
-        return clean(self.result.get("title") or self.header.get("title") or "Untitled experiment")
+        return title_of(self.result, self.header)
 
     @property
     def control(self) -> str:
         """`a-a` or `known-bad`; empty for a run that tests resilience."""
-        control = str(self.result.get("control") or "none")
-        return "" if control == "none" else clean(control, 40)
+        return control_of(self.result)
 
     @property
     def started_s(self) -> float | None:
