@@ -69,9 +69,11 @@ class RecoveryPoint:
     """
     How old the data is that is left. `[lo_s, hi_s]` is the age of the first lost acknowledgement when the fault took effect; 0 with none before it.
 
-    `before`, `around` and `after` count lost writes acknowledged before the effect's bracket, inside it, and after it: the last
-    are no matter of age, the system lied while it failed over. `span_s` is from the first lost acknowledgement to the last, `kept_between`
-    how many acknowledged in between are there: not zero means that no clean point in time was recovered.
+    An acknowledgement is given after its write was sent and before our client noted it; a starved client notes it late, so
+    neither end may be taken for the moment itself. `before`, `around` and `after` count lost writes acknowledged surely before the
+    effect's bracket, surely after it, and all others: those after it are no matter of age, the system lied while it failed over.
+    `first_ns` and `last_ns` are when the first and the last lost acknowledgement were noted, `span_s` is the time between them, `kept_between`
+    how many noted in between are there: not zero means that no clean point in time was recovered.
     """
 
     lo_s: float = 0.0
@@ -89,25 +91,29 @@ def recovery_point(attempts: Iterable[Attempt], lost: Iterable[str], effect_ns: 
     """
     The recovery point, and RPO in seconds, for a fault that took effect somewhere in `effect_ns`.
 
-    The recovery point is the latest instant up to which every acknowledged write is there: just before the first lost
-    acknowledgement. RPO = max(0, effect - recovery point), a bracket because the effect is one.
+    The recovery point is the latest instant up to which every acknowledged write is there: just before the first lost acknowledgement, which
+    came no earlier than the first of the lost writes was sent, and no later than the first of their acknowledgements was noted.
+    RPO = max(0, effect - recovery point): its lower end has the begin of the effect and the noting, its upper end the effect's
+    end and the sending.
     """
     gone = set(lost)
-    acked = {one.id: one.done_us * US for one in attempts if one.outcome == OK and one.done_us is not None}
-    times = sorted(acked[id_] for id_ in gone)
-    if not times:
+    acked = {one.id: (one.sent_us * US, one.done_us * US) for one in attempts if one.outcome == OK and one.done_us is not None}
+    spans = [acked[id_] for id_ in gone]
+    if not spans:
         return RecoveryPoint()
-    (lo_ns, hi_ns), first_ns, last_ns = effect_ns, times[0], times[-1]
+    lo_ns, hi_ns = effect_ns
+    before, after = sum(noted <= lo_ns for _, noted in spans), sum(sent > hi_ns for sent, _ in spans)
+    first_ns, last_ns = min(noted for _, noted in spans), max(noted for _, noted in spans)
     return RecoveryPoint(
         lo_s=max(0, lo_ns - first_ns) / NS,
-        hi_s=max(0, hi_ns - first_ns) / NS,
-        before=sum(at <= lo_ns for at in times),
-        around=sum(lo_ns < at <= hi_ns for at in times),
-        after=sum(at > hi_ns for at in times),
+        hi_s=max(0, hi_ns - min(sent for sent, _ in spans)) / NS,
+        before=before,
+        around=len(spans) - before - after,
+        after=after,
         first_ns=first_ns,
         last_ns=last_ns,
         span_s=(last_ns - first_ns) / NS,
-        kept_between=sum(first_ns < at < last_ns for id_, at in acked.items() if id_ not in gone),
+        kept_between=sum(first_ns < noted < last_ns for id_, (_, noted) in acked.items() if id_ not in gone),
     )
 
 

@@ -167,10 +167,11 @@ def expected(history: History) -> Expected:
     nodes = {node.name: None if node.counts is None else sum(op.outcome == "ok" and op.id not in node.counts for op in mine) for node in history.nodes}
     if history.effect is None:
         return Expected("inconclusive", set(history.against.get("", []) + history.against.get("fault", [])) or {"EFFECT_UNPROVEN"}, classes, nodes=nodes)
-    bracket = (_age(mine, classes["lost"], history.effect[0]), _age(mine, classes["lost"], history.effect[1]))
-    acked_ns = [(op.done_us or 0) * 1000 for op in mine if op.id in classes["lost"]]
-    after = sum(at > history.effect[1] for at in acked_ns)
-    around = sum(history.effect[0] < at <= history.effect[1] for at in acked_ns)
+    noted_ns = {op.id: op.done_us * 1000 for op in mine if op.outcome == "ok" and op.done_us is not None}
+    sent_ns = {op.id: op.sent_us * 1000 for op in mine if op.id in noted_ns}
+    bracket = (_age(noted_ns, classes["lost"], history.effect[0]), _age(sent_ns, classes["lost"], history.effect[1]))
+    after = sum(sent_ns[id_] > history.effect[1] for id_ in classes["lost"])
+    around = sum(noted_ns[id_] > history.effect[0] and sent_ns[id_] <= history.effect[1] for id_ in classes["lost"])
     outcome, reasons = _verdict(history, mine, classes, bracket, after, around)
     return Expected(outcome, reasons, classes, bracket, after, nodes)
 
@@ -190,12 +191,11 @@ def _authoritative(history: History) -> bool:
     return all(one == ordered[0] for one in ordered)
 
 
-def _age(mine: list[Op], lost: set[str], fault_ns: int) -> float:
-    """The fault minus the recovery point: the latest instant, to the nanosecond, up to which every acknowledged write is there."""
-    acked = sorted((op.done_us * 1000, op.id in lost) for op in mine if op.outcome == "ok" and op.done_us is not None)
+def _age(acked_ns: dict[str, int], lost: set[str], fault_ns: int) -> float:
+    """The fault minus the recovery point, were every write acknowledged when told: the latest instant up to which every acknowledged write is there."""
     point = None
-    for at_ns, gone in acked:
-        if gone:
+    for at_ns, id_ in sorted((at_ns, id_) for id_, at_ns in acked_ns.items()):
+        if id_ in lost:
             point = at_ns  # up to just before this one, all are there
             break
     return 0.0 if point is None or point >= fault_ns else (fault_ns - point) / S

@@ -33,7 +33,7 @@ def test_lost_writes_lead_the_page(tmp_path: Path) -> None:
     assert "50 of 5,302 acknowledged writes were lost" in found.text
     assert "50 of 5,302 acknowledged writes are missing." in found.text
     assert "Promised, at most 0 s and 0 writes" in found.text
-    assert "Age of what is left (RPO) 0.48–0.5 s" in found.text
+    assert "Age of what is left (RPO) 0.48–0.52 s" in found.text
     assert "store-a lacks 50 store-b could not be read" in found.text
     assert "RPO_MISSED" in found.text
 

@@ -110,20 +110,30 @@ def test_nothing_lost_is_no_age_at_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_us", "lo_s", "hi_s", "place"),
+    ("sent_us", "noted_us", "lo_s", "hi_s", "place"),
     [
-        pytest.param(9_000_000, 1.0, 1.5, "before", id="a second before the bracket"),
-        pytest.param(10_000_000, 0.0, 0.5, "before", id="at its very begin"),
-        pytest.param(10_000_001, 0.0, 0.499999, "around", id="just inside"),
-        pytest.param(10_500_000, 0.0, 0.0, "around", id="at its very end"),
-        pytest.param(10_500_001, 0.0, 0.0, "after", id="just after it"),
+        pytest.param(8_900_000, 9_000_000, 1.0, 1.6, "before", id="a second before the bracket"),
+        pytest.param(9_999_000, 10_000_000, 0.0, 0.501, "before", id="noted at its very begin"),
+        pytest.param(10_000_000, 10_000_001, 0.0, 0.5, "around", id="noted just inside"),
+        pytest.param(9_000_000, 10_000_001, 0.0, 1.5, "around", id="sent long before, noted just inside"),
+        pytest.param(9_000_000, 12_000_000, 0.0, 1.5, "around", id="sent long before, noted long after: acknowledged whenever in between"),
+        pytest.param(10_500_000, 10_600_000, 0.0, 0.0, "around", id="sent at its very end"),
+        pytest.param(10_500_001, 10_600_000, 0.0, 0.0, "after", id="sent just after it"),
     ],
 )
-def test_the_age_counts_from_the_first_lost_acknowledgement(at_us: int, lo_s: float, hi_s: float, place: str) -> None:
-    point = recovery_point([ok("1", at_us)], [f"{RUN}:0:1"], (10 * S, 10 * S + S // 2))
+def test_an_acknowledgement_came_between_sending_and_noting_and_the_age_counts_from_the_first_that_is_lost(
+    sent_us: int, noted_us: int, lo_s: float, hi_s: float, place: str
+) -> None:
+    point = recovery_point([Attempt("1", "orders", sent_us, noted_us, "ok")], ["1"], (10 * S, 10 * S + S // 2))
     assert (round(point.lo_s, 6), round(point.hi_s, 6)) == (lo_s, hi_s)
     assert {"before": point.before, "around": point.around, "after": point.after}[place] == 1
     assert point.before + point.around + point.after == 1
+
+
+def test_the_first_to_be_sent_and_the_first_to_be_noted_may_be_two_writes() -> None:
+    slow, quick = Attempt("1", "orders", 7_000_000, 9_500_000, "ok"), Attempt("2", "orders", 8_000_000, 8_100_000, "ok")
+    point = recovery_point([slow, quick], ["1", "2"], (10 * S, 10 * S))
+    assert (point.lo_s, point.hi_s, point.first_ns, point.last_ns) == (1.9, 3.0, 8_100_000_000, 9_500_000_000)
 
 
 def test_a_kept_write_between_lost_ones_is_no_clean_point_in_time() -> None:
