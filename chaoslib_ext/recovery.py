@@ -9,8 +9,9 @@ been observed to its end and must hold enough arrivals. A candidate whose servic
 The bracket: recovery was not before the last bad arrival that precedes t was *sent*, and not after t was
 *answered*; where bad ones follow among the first `enough` arrivals of the stretch, not after the first good
 one behind them was answered. For a complete outage it contains the truth whatever the arrival process. Behind a partial
-one the first good arrivals may be luck: there the late end waits for as many good ones as a service that still
-failed as often as it had just done would give once in `LUCK` times (at most to the end of the stretch).
+one the first good arrivals may be luck, and failing may fade away instead of ending: there the late end waits for as
+many good ones as a service that still failed a third as often as it had just done would give once in `LUCK` times (at most to
+the end of the stretch). Drawn from seeds, that holds the truth in at least 98 % of steady shares, and in about 95 % of fading ones.
 
 Thousands of overlapping windows are asked about a relapse, so that by chance alone some miss a target that the
 service just about meets. Such a relapse moves only the late end of the bracket; the early end moves for a relapse
@@ -31,6 +32,7 @@ from chaoslib_ext.stats import enough, exact
 
 CLEARLY = 4.0  # standard deviations above what the target allows: 3 in 100,000 windows by chance
 LUCK = 40  # 2.5 %: with the error of the share that is estimated from so few arrivals, at least 95 % of the brackets hold the truth
+FADED = 3  # how much less often than it had just done a service may fail that is still failing; measured in tests/unit/test_recovery_of_parts.py
 LOOKED = 20  # arrivals before the last bad one, which say how often it failed; all of them bad is a complete outage
 DAWN_SHARE = 10  # a good spell counts as a false dawn from a tenth of `stable` on; chosen by feel
 
@@ -206,12 +208,13 @@ def _proof(walk: _Walk, found: int) -> int:
 
 
 def _failing_share(walk: _Walk, found: int) -> float:
-    """How often arrivals failed just before index `found`: more than the target allows; 1.0 in a complete outage, and where none failed at all."""
+    """How often arrivals may still fail at index `found`, by how often they just did: more than the target allows; 1.0 where all or none did."""
     last = _last_bad(walk.known.good, found)
     looked = [] if last is None else walk.known.good[max(0, last - LOOKED) : last]
     if not any(looked):
         return 1.0
-    return min(1.0, max(looked.count(0) / len(looked), 2.0 * float(1 - exact(walk.question.target)), 1.0 / (len(looked) + 1)))
+    just_now = max(looked.count(0) / len(looked), 1.0 / (len(looked) + 1))
+    return min(1.0, max(just_now / FADED, 2.0 * float(1 - exact(walk.question.target))))
 
 
 def _spells(walk: _Walk, stop: int) -> tuple[int | None, int]:
