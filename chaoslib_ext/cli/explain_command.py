@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from chaoslib_ext.cli.plan_power import points
 from chaoslib_ext.clock import NS
 
 Json = dict[str, Any]
@@ -44,6 +45,8 @@ def _finding(finding: Json) -> Iterator[str]:
         yield _line("clock", f"starts with {finding['clock_starts']}: between T+{lo / NS:.6f} s and T+{hi / NS:.6f} s")
     if finding.get("formula"):
         yield _line("formula", finding["formula"])
+    if finding.get("detectable_loss") is not None:
+        yield _line("told", f"a loss under {points(finding['detectable_loss'])} points below the target cannot be told from none by so many")
     if finding.get("agrees") is False:
         yield _line("DIFFERS", "the sealed finding holds other figures; chaosx report --verify says whether the evidence was altered")
     for word, row in (("first bad", finding.get("first_bad")), ("last bad", finding.get("last_bad"))):

@@ -136,6 +136,7 @@ def _ratio(evidence: Evidence, finding: Json, span: Span | None) -> Json:
     share = f"{counts['good']} / ({counts['good']} + {counts['bad']}) = {counts['good'] / known * 100:.9g}%" if known else "no known sample"
     met = bool(known) and stats.meets(counts["good"], known, float(target))
     told["formula"] = f"good / (good + bad) = {share}, promised >= {float(target) * 100:.6g}%: {'met' if met else 'not met' if known else 'nothing to decide'}"
+    told["detectable_loss"] = stats.detectable_loss(known, float(target)) if known else None
     told["agrees"] = None if finding.get("n") is None else finding["n"] == known and finding.get("bad") == counts["bad"]
     return told
 

@@ -7,6 +7,7 @@ The reader here is plain `struct` over the bytes on disk; the recovery is found 
 from __future__ import annotations
 
 import json
+import math
 import struct
 import sys
 import zlib
@@ -22,6 +23,7 @@ from build import FaultScene, Scene, block_of, both, build, down, partly, slow
 
 from chaoslib_ext.block import Budget, Objective
 from chaoslib_ext.cli.explain_command import lines
+from chaoslib_ext.cli.plan_power import points
 from chaoslib_ext.errors import UsageError
 from chaoslib_ext.explain import explain
 from chaoslib_ext.rundir import read, seal_result
@@ -120,6 +122,23 @@ def test_every_ratio_is_what_an_independent_reader_counts(folder: Path) -> None:
     assert counted >= 6
 
 
+def at_least(bad: int, total: int, chance: float) -> float:
+    """How likely that many bad ones, or more, are, summed up term by term."""
+    return 1.0 - sum(
+        math.exp(math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) + k * math.log(chance) + (total - k) * math.log(1 - chance))
+        for k in range(bad)
+    )
+
+
+def test_the_loss_that_could_have_been_told_is_what_the_binomial_gives(folder: Path) -> None:
+    told = [one for one in every_finding(folder) if one.get("detectable_loss") and one["kind"] == "slo"]
+    assert told
+    for finding in told:
+        known, allowed = finding["counts"]["good"] + finding["counts"]["bad"], 1.0 - finding["target"]
+        least = next(bad for bad in range(known + 1) if at_least(bad, known, allowed) < 0.025)
+        assert at_least(least, known, allowed + finding["detectable_loss"]) == pytest.approx(0.8, abs=1e-6), finding["id"]
+
+
 def test_the_bracket_of_the_recovery_is_what_the_definition_gives(folder: Path) -> None:
     [told] = explain(folder, "rto")["findings"]
     block = json.loads((folder / "run.json").read_text())["block"]
@@ -166,6 +185,7 @@ def test_the_lines_for_a_person_hold_the_figures_of_the_json(folder: Path) -> No
     for finding in told["findings"]:
         assert finding["id"] in text
         assert finding.get("formula", "") in text
+        assert finding.get("detectable_loss") is None or f"a loss under {points(finding['detectable_loss'])} points" in text
         assert all(source in text for source in finding["sources"])
 
 
