@@ -154,7 +154,7 @@ def _frame(span: Span, scale: Scale, painted: Sequence[Svg], marks: Sequence[Mar
     grid = [_rule(HEAD + scale.y(tick)) for tick in scale.ticks]
     names = [words("0", HEAD + scale.y(tick) - 4, scale.label(tick)) for tick in scale.ticks]
     plot = stretched(HEAD, scale.height, *_edges(span, bands, scale.height), *painted)
-    return drawing(total, label.name, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height), told=label.numbers)
+    return drawing(total, label.name, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height), told=label.numbers, end_s=span.end_s)
 
 
 def _behind(span: Span, bands: Sequence[Band], height: int) -> list[Svg]:

@@ -50,6 +50,13 @@ def control_of(result: Json) -> str:
     return "" if control == "none" else clean(control, 40)
 
 
+def services_hit(row: Json) -> list[str]:
+    """The services of one row of a plan: the one that is named, or those of which something is hit; none where the plan names none."""
+    extent = row.get("of")
+    named = [row["service"]] if row.get("service") else sorted(map(str, extent)) if isinstance(extent, dict) else []
+    return [clean(name, 80) for name in named]
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """

@@ -10,7 +10,7 @@ from importlib.resources import files
 import jinja2
 
 from chaoslib_ext import __version__
-from chaoslib_ext.report.facts import Facts
+from chaoslib_ext.report.facts import Facts, services_hit
 from chaoslib_ext.report.sections import Section, data, evidence, faults, findings, objectives, recovery, timeline, trend, verdict
 from chaoslib_ext.report.signs import accent_class
 from chaoslib_ext.report.svg import Svg, hatch, tag
@@ -31,7 +31,7 @@ SECTIONS: tuple[Callable[[Facts], Section | None], ...] = (
 
 def draw(facts: Facts) -> str:
     """The HTML of a run: the same bytes for the same facts."""
-    css = files("chaoslib_ext.report").joinpath("report.css").read_text(encoding="utf-8")
+    css, script = _text("report.css"), _text("hover.js") if len(facts.rows) else ""
     sections = [section for make in SECTIONS if (section := make(facts)) is not None]
     return (
         environment()
@@ -41,7 +41,8 @@ def draw(facts: Facts) -> str:
             heading=facts.title,
             crumbs=_crumbs(facts),
             css=Svg(css),
-            policy=Svg(f"default-src 'none'; style-src '{style_hash(css)}'; base-uri 'none'; form-action 'none'"),
+            script=Svg(script),
+            policy=policy(css, script),
             accent=accent_class(facts.verdict, bool(facts.control)),
             patterns=tag("defs", {}, hatch("fault", "#ecd29a", 8, 2), hatch("maybe", "#0072b2", 6, 4, "maybe")),
             sections=sections,
@@ -68,12 +69,21 @@ def _finalize(value: object) -> object:
     return value if hasattr(value, "__html__") or isinstance(value, Prose) else clean(value)
 
 
-def style_hash(css: str) -> str:
-    """The source of an inline style in a content policy."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+def policy(css: str, script: str = "") -> Svg:
+    """The content policy of a page: this style and this script, each pinned by its hash, and nothing else from anywhere."""
+    scripts = f" script-src '{_pinned(script)}';" if script else ""
+    return Svg(f"default-src 'none'; style-src '{_pinned(css)}';{scripts} base-uri 'none'; form-action 'none'")
+
+
+def _pinned(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _text(name: str) -> str:
+    return files("chaoslib_ext.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _crumbs(facts: Facts) -> list[str]:
-    services = sorted({str(row.get("service")) for row in facts.plan.get("resolved") or [] if row.get("service")})
+    services = sorted({service for row in facts.plan.get("resolved") or [] for service in services_hit(row)})
     name = (facts.header.get("env") or {}).get("name")
     return [clean(part, 80) for part in [", ".join(services), name, facts.result.get("run")] if part]

@@ -14,7 +14,8 @@ from chaoslib_ext.report.svg import Svg
 from chaoslib_ext.report.words import NBSP, Prose, at, millis, number, percent
 from chaoslib_ext.timeline import UNKNOWN, Outcome
 
-_GOOD = Pen("good per second", "#0072b2", "s1")
+_GOOD = Pen("good share of each second", "#0072b2", "s1")
+_TARGET = Pen("target of the whole window, not of each second", "#1b1f24", "m", "9 3 2 3", 0.75)
 _P50 = Pen("p50", "#0072b2", "s1")
 _P95 = Pen("p95", "#d55e00", "s2", "7 3")
 _P99 = Pen("p99", "#8c4a73", "s3", "2 3")
@@ -51,14 +52,15 @@ class Figure:
 
 
 def availability(span: Span, found: Sequence[Slice], noun: str, promises: Sequence[Promise], bands: Sequence[Band], every: int) -> Figure:
-    """Share of good samples per second, against the targets of SLOs without a latency limit."""
+    """Share of good samples per second, against the targets of SLOs without a latency limit, which hold for a window as a whole."""
     points: Points = [(piece.start_s + 0.5, piece.availability) for piece in found]
     marks = [Mark(promise.target, f"target {percent(promise.target, 3)}", below=True) for promise in _distinct(promises) if promise.max_latency_ms is None]
     known = [piece for piece in found if piece.decided]
     floor = min([piece.availability or 0.0 for piece in known] + [mark.value for mark in marks], default=0.0)
     told = _availability_told(known)
     chart = lines(span, _share_scale(floor), [Line(_GOOD, points)], marks, bands, Told(Prose(f"Availability of {noun}"), Prose(told)))
-    return Figure(Prose(f"Availability of {noun}"), Prose(told), (), chart, *_table(found, every, _AVAILABILITY))
+    legend = tuple((swatch(pen), pen.name) for pen in ((_GOOD, _TARGET) if marks else (_GOOD,)))
+    return Figure(Prose(f"Availability of {noun}"), Prose(told), legend, chart, *_table(found, every, _AVAILABILITY))
 
 
 def _availability_told(known: Sequence[Slice]) -> str:

@@ -45,7 +45,7 @@ def rail(span: Span, phases: Sequence[Phase], faults: Sequence[Sequence[Band]], 
     marks = _marks(span, entries, top + 12)
     bottom = top + (2 * _MARKS if marks else 0) + 4
     line = tag("line", {"class": "a", "x1": 0, "x2": "100%", "y1": bottom, "y2": bottom, "stroke": MUTED})
-    return drawing(bottom + 22, label, *_strip(span, phases), *lanes, *marks, line, *time_axis(span, bottom))
+    return drawing(bottom + 22, label, *_strip(span, phases), *lanes, *marks, line, *time_axis(span, bottom), end_s=span.end_s)
 
 
 def _strip(span: Span, phases: Sequence[Phase]) -> list[Svg]:

@@ -39,9 +39,13 @@ def _value(value: object) -> str:
     return str(value) if isinstance(value, int | Svg) else escape(clean(value))
 
 
-def drawing(height: int, label: str, *children: Svg, told: str = "") -> Svg:
-    """The outer picture: as wide as its place, `height` pixels high, `label` its name and `told` its description for those who do not see it."""
-    face: dict[str, object] = {"class": "chart", "role": "img", "aria-label": label, "width": "100%", "height": height}
+def drawing(height: int, label: str, *children: Svg, told: str = "", end_s: float | None = None) -> Svg:
+    """
+    The outer picture: as wide as its place, `height` pixels high, `label` its name and `told` its description for those who do not see it.
+
+    `end_s` is the last second of a time axis that begins with the run, for the script that reads a moment out.
+    """
+    face: dict[str, object] = {"class": "chart", "role": "img", "aria-label": label, "width": "100%", "height": height, "data_end": end_s}
     described = [tag("desc", {}, told)] if told else []
     return tag("svg", face | {"font_family": "system-ui, sans-serif", "font_size": 12}, *described, *children)
 

@@ -5,6 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 sys.path.append(str(HERE.parent / "security"))
+
+pytest.register_assert_rewrite("page_checks")
+from page_checks import axe  # noqa: F401 - a fixture of these tests

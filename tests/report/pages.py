@@ -32,7 +32,7 @@ class Page(HTMLParser):
             self.crossed.append(tag)
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open and "title" not in self.open[:3]:
+        if not {"style", "script"} & set(self.open) and "title" not in self.open[:3]:
             self.words.append(data)
 
     @property

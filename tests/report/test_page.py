@@ -16,6 +16,7 @@ import pytest
 import sample_run
 from pages import Page
 
+from chaoslib_ext import report
 from chaoslib_ext.report.facts import Endpoint, Facts, Promise
 from chaoslib_ext.report.page import draw
 from chaoslib_ext.timeline import Outcome, Rows
@@ -72,7 +73,9 @@ ALLOWED = {
     "br",
     "pre",
     "footer",
+    "script",
 }
+SCRIPT = (Path(report.__file__).parent / "hover.js").read_text(encoding="utf-8")
 RUNS = {**sample_run.RUNS, **more_runs.RUNS}
 every_run = pytest.mark.parametrize("make", [pytest.param(make, id=name) for name, make in RUNS.items()])
 Make = Callable[[], Facts]
@@ -120,11 +123,12 @@ def test_the_same_facts_give_the_same_bytes(make: Make) -> None:
 
 
 @every_run
-def test_a_page_needs_nothing_from_outside_and_runs_nothing(make: Make) -> None:
+def test_a_page_needs_nothing_from_outside_and_runs_nothing_but_its_own_script(make: Make) -> None:
     html = draw(make())
     read = Page(html)
+    assert [name for name, _ in read.elements].count("script") == html.count(SCRIPT) <= 1
     for name, attributes in read.elements:
-        assert name not in ("script", "link", "iframe", "img", "base", "form", "object", "image", "use")
+        assert name not in ("link", "iframe", "img", "base", "form", "object", "image", "use")
         for key, value in attributes.items():
             assert not key.startswith("on") and key != "style"
             assert not (key in ("href", "src", "xlink:href", "action") and not str(value).startswith("#"))
@@ -132,12 +136,14 @@ def test_a_page_needs_nothing_from_outside_and_runs_nothing(make: Make) -> None:
 
 
 @every_run
-def test_the_policy_pins_the_style_and_forbids_the_rest(make: Make) -> None:
+def test_the_policy_pins_the_style_and_the_script_and_forbids_the_rest(make: Make) -> None:
     html = draw(make())
     css = html.split("<style>", 1)[1].split("</style>", 1)[0]
     pinned = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     policy = next(attributes["content"] for name, attributes in Page(html).elements if attributes.get("http-equiv") == "Content-Security-Policy")
-    assert policy == f"default-src 'none'; style-src 'sha256-{pinned}'; base-uri 'none'; form-action 'none'"
+    script = html.split("<script>", 1)[1].split("</script>", 1)[0] if "<script>" in html else ""
+    scripts = f" script-src 'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}';" if script else ""
+    assert policy == f"default-src 'none'; style-src 'sha256-{pinned}';{scripts} base-uri 'none'; form-action 'none'"
 
 
 @every_run

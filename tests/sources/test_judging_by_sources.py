@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,28 @@ def test_the_file_may_ask_for_more_events(tmp_path: Path) -> None:
 def test_more_good_events_than_events_decide_nothing(tmp_path: Path) -> None:
     events = [{**one, "good": one["total"] * 2} for one in readings()]
     assert judged(tmp_path, FAULT95, events).reasons == ("SOURCE_INCOMPLETE",)
+
+
+CALM95 = replace(SERVER, target=0.95)
+
+
+@pytest.mark.parametrize(
+    ("events", "reasons"),
+    [
+        pytest.param(readings(lambda t: 0.04 if t < 10 else 0.0), (), id="few errors"),
+        pytest.param(readings(gone=lambda t: int(t > 5)), ("SOURCE_INCOMPLETE",), id="a part vanished in it"),
+        pytest.param(readings(gone=lambda t: int(t > 1)), (), id="near miss: it vanished before"),
+        pytest.param(readings(lambda t: 0.06 if t < 10 else 0.0), ("BASELINE_UNHEALTHY",), id="it was bad"),
+        pytest.param(readings(lambda t: 0.06 if t < 10 else 0.0, gone=lambda t: int(t > 5)), ("BASELINE_UNHEALTHY",), id="it was bad, and a part vanished"),
+        pytest.param([], ("NO_DATA",), id="never read"),
+        pytest.param(readings(rate=5.0), ("TOO_FEW_SAMPLES",), id="too few events"),
+    ],
+)
+def test_the_baseline_is_healthy_only_by_counters_that_stayed_whole(tmp_path: Path, events: list[Event], reasons: tuple[str, ...]) -> None:
+    block = block_of(slos=[AVAILABILITY, CALM95], objectives=[Objective("server", "fault", 0.5)], rto=None, recovery_after_removal_s=None)
+    result = judge(build(tmp_path / "run", Scene(block=block, events=tuple(events))))
+    [finding] = [one for one in result.findings if one.id == "baseline:server"]
+    assert finding.reasons == reasons, finding
 
 
 # detection -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ def damaged(what: dict[str, Any] | str) -> Callable[[Path], None]:
     [(how, of)] = what.items()
     if how == "remove":
         return lambda folder: (folder / of).unlink()
+    if how == "never_had":
+        return never_had(of)
     path, value = of
     changes: dict[str, Callable[[bytes], bytes]] = {
         "cut": lambda data: data[:-value],
@@ -33,6 +35,18 @@ def damaged(what: dict[str, Any] | str) -> Callable[[Path], None]:
         file.write_bytes(changes[how](file.read_bytes() if file.exists() else b""))
 
     return change
+
+
+def never_had(phase: str) -> Callable[[Path], None]:
+    """A phase of the run is noted under another name, so that the run went its whole way without it."""
+
+    def rename(folder: Path) -> None:
+        path = folder / "events.jsonl"
+        events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        named = [{**one, "name": "pause"} if one.get("kind") == "phase" and one.get("name") == phase else one for one in events]
+        path.write_text("".join(f"{json.dumps(one)}\n" for one in named), encoding="utf-8")
+
+    return rename
 
 
 def _rows(folder: Path) -> Path:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 sys.path.insert(0, str(Path(__file__).parent.parent / "truth"))
 
 from build import FaultScene, Scene, block_of, build, down, partly
+from damage import never_had
 
-from chaoslib_ext.block import Objective, Rto
+from chaoslib_ext.block import Budget, Objective, Rto
 from chaoslib_ext.reasons import OUTRANKING, REASONS
 from chaoslib_ext.result import Result
 from chaoslib_ext.verdict import judge
@@ -94,3 +95,28 @@ def test_a_bad_arrival_less_never_makes_the_fault_window_worse() -> None:
 
     outcomes = [outcome(10.05 + step) for step in (0.0, 2.0, 5.0, 5.9, 6.1, 9.0)]
     assert outcomes == sorted(outcomes) and outcomes[0] == 0 and outcomes[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("window", "scene"),
+    [
+        pytest.param("whole", Scene(before_seal=never_had("baseline")), id="the whole run"),
+        pytest.param("baseline", Scene(before_seal=never_had("baseline")), id="the baseline"),
+        pytest.param("fault", Scene(faults=(), before_seal=never_had("method")), id="the fault of a control whose method never ended"),
+    ],
+)
+def test_a_promise_for_a_window_that_did_not_happen_is_never_met(window: str, scene: Scene) -> None:
+    block = block_of(objectives=[Objective("availability", window)], rto=None, recovery_after_removal_s=None, control="none" if scene.faults else "a-a")
+    [finding] = [finding for finding in judged(replace(scene, block=block)).findings if finding.kind == "slo"]
+    assert (finding.outcome, finding.reasons) == ("inconclusive", ("NO_DATA",))
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [pytest.param(Scene(before_seal=never_had("baseline")), id="no baseline"), pytest.param(Scene(start=9.2), id="no request in the baseline")],
+)
+def test_a_budget_without_a_request_to_count_is_not_unspent(scene: Scene) -> None:
+    result = judged(replace(scene, block=block_of(budget=Budget("availability", 0.5))))
+    [finding] = [finding for finding in result.findings if finding.kind == "budget"]
+    assert (finding.outcome, finding.reasons) == ("inconclusive", ("NO_DATA",))
+    assert result.budget is not None and result.budget["spent"] is None

@@ -41,7 +41,7 @@ class Page:
 
 def draw(page: Page, sections: Sequence[Section]) -> str:
     """The HTML of a page: the same bytes for the same sections."""
-    from chaoslib_ext.report.page import environment, style_hash
+    from chaoslib_ext.report.page import environment, policy
 
     css = "".join(files("chaoslib_ext.report").joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "many/many.css")) + page.css
     return (
@@ -52,7 +52,7 @@ def draw(page: Page, sections: Sequence[Section]) -> str:
             heading=page.heading,
             crumbs=page.crumbs,
             css=Svg(css),
-            policy=Svg(f"default-src 'none'; style-src '{style_hash(css)}'; base-uri 'none'; form-action 'none'"),
+            policy=policy(css),
             accent=accent_class(page.verdict, False) if page.verdict else "",
             patterns=tag("defs", {}, hatch("fault", "#ecd29a", 8, 2), hatch("maybe", "#0072b2", 6, 4, "maybe")),
             sections=sections,

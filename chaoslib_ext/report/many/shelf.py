@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoslib_ext.reasons import EXIT_CODES
-from chaoslib_ext.report.facts import control_of, title_of
+from chaoslib_ext.report.facts import control_of, services_hit, title_of
 from chaoslib_ext.report.findings import measured
 from chaoslib_ext.report.moments import wall_of
 from chaoslib_ext.report.words import clean
@@ -120,9 +120,7 @@ class Card:
 
 
 def _services(row: Json) -> list[str]:
-    """The service named, or those of which something is hit."""
-    named = [row["service"]] if row.get("service") else sorted(str(name) for name in mapping(row.get("of")))
-    return [clean(name, 80) for name in named] or [_NO_SERVICE]
+    return services_hit(row) or [_NO_SERVICE]
 
 
 def _fault(row: Json) -> str:

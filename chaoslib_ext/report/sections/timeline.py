@@ -21,7 +21,7 @@ _MOST_GROUPS = 3  # pairs of charts; more SLOs than that are in the objectives t
 _MOST_TABLE_ROWS = 60
 _MOST_BARS = 240
 _MOST_LANES = 8  # bars of the rail; more faults than that share the last one
-_TABLE_STEPS_S = (10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+_TABLE_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
 @dataclass(frozen=True, slots=True)
