@@ -28,6 +28,7 @@ from locust.util.load_locustfile import load_locustfile
 from chaoslib_ext.clock import monotonic_ns
 from chaoslib_ext.load.connections import OFF_LIMITS_TEXT, OWN_FAULT, ClientPool
 from chaoslib_ext.load.journeys import Answer, Request
+from chaoslib_ext.load.pulse import Pulse
 from chaoslib_ext.loadprofile import Step
 from chaoslib_ext.timeline import Outcome
 
@@ -60,10 +61,11 @@ class Door:
         self.environment: Any = Environment(user_classes=[], host=base_url)
         self.environment.process_exit_code = 0
         self._base_url, self._zone_header = base_url, zone_header
-        self._pool = ClientPool(allow)
+        self._pool, self._pulse = ClientPool(allow), Pulse()
 
     def run(self, body: Callable[[], None]) -> None:
         """Lets Locust run `body` once, as its one user. Returns at once."""
+        self._pulse.start()
         self.environment.user_classes = [_user(body)]
         self.environment.create_local_runner().start(1, spawn_rate=1)
 
@@ -89,7 +91,8 @@ class Door:
         Sends one request of a step and reads its answer to the end, within the step's timeout in total, counted from `sent_ns`.
 
         An answer that was read only after that is a TIMEOUT, whatever it says: a process that was denied the processor can find
-        the answer before it notices that the time is over.
+        the answer before it notices that the time is over. Where it was denied just when the time was over, nobody knows whether
+        the answer was there: GENERATOR, which is unknown.
 
         Locust's `request` event fires once whatever happens; when this greenlet is killed meanwhile, as UNFINISHED.
         An error of ours is raised on.
@@ -114,6 +117,8 @@ class Door:
             outcome = verdict(answer) if error is None else outcome_of(error)
             if error is None and end_ns - sent_ns > step.timeout_s * 1e9:
                 outcome = Outcome.TIMEOUT
+            if outcome is Outcome.TIMEOUT and self._pulse.held_up(sent_ns + round(step.timeout_s * 1e9)):
+                outcome = Outcome.GENERATOR
             response.request_meta["response_time"] = (end_ns - sent_ns) / 1e6
             if outcome is Outcome.OK:
                 response.success()

@@ -68,7 +68,7 @@ def test_a_frozen_server_makes_exactly_the_arrivals_of_that_time_bad_or_slow(ser
     lost = [row for row in found.of("journey") if frozen_us < row[0] < thaw_us - limit_s * 1e6 - 100_000]
     assert len(lost) > 20
     for _, _, latency_us, outcome in lost:
-        assert outcome is Outcome.TIMEOUT
+        assert outcome in (Outcome.TIMEOUT, Outcome.GENERATOR)  # unknown: the child was held up itself on a busy machine
         assert latency_us >= limit_s * 1e6
     for intended_us, _, latency_us, _ in (row for row in found.of("journey") if frozen_us < row[0] < thaw_us and row[3] is Outcome.OK):
         assert latency_us >= thaw_us - intended_us - 1000  # counted from the intended start
@@ -84,8 +84,8 @@ def test_a_full_cap_makes_rows_of_what_is_not_sent(server: Server, child: Start)
     assert found.meta["in_flight_cap"] == 10
     outcomes = found.outcomes("journey")
     assert outcomes[Outcome.NOT_SENT] == found.meta["not_released"] == found.meta["cap_hits"] > 10
-    assert outcomes[Outcome.TIMEOUT] == found.meta["released"] == len(server.requests())
-    assert sum(second.unknown for second in found.seconds) == outcomes[Outcome.NOT_SENT]
+    assert outcomes[Outcome.TIMEOUT] + outcomes[Outcome.GENERATOR] == found.meta["released"] == len(server.requests())
+    assert sum(second.unknown for second in found.seconds) == outcomes[Outcome.NOT_SENT] + outcomes[Outcome.GENERATOR]
 
 
 def test_arrivals_that_were_due_more_than_a_second_ago_are_not_sent(server: Server, child: Start) -> None:
@@ -101,6 +101,24 @@ def test_arrivals_that_were_due_more_than_a_second_ago_are_not_sent(server: Serv
     late = [row for row in found.of("journey") if row[1] > LATE_US and row[3] is Outcome.OK]
     assert sum(second.unknown for second in found.seconds) == len(late) + found.meta["not_released"]
     assert sum(second.late for second in found.seconds) == len(late)
+
+
+def test_a_timeout_that_the_child_slept_through_is_unknown_and_one_that_it_saw_is_bad(server: Server, child: Start) -> None:
+    one = child(server.url, profile=profile([step("GET /slow?s=0.4&nonce=${arrival}", timeout_s=0.8)], rate=60.0))
+    one.start()
+    one.run_until(lambda second: second["good"] >= 20)
+    began_us = (time.monotonic_ns() - one.t0_ns) // 1000
+    one.freeze(2.0)  # the answers of those in flight come meanwhile, and are read after their time is over
+    ended_us = (time.monotonic_ns() - one.t0_ns) // 1000
+    one.run_until(lambda second: second["good"] >= 20)
+    server.freeze()
+    one.run_until(lambda second: second["bad"] >= 20)
+    server.thaw()
+    found = one.stop()
+    slept = [row[3] for row in found.of("journey") if began_us + 100_000 < row[0] + row[1] + 800_000 < ended_us]
+    assert slept.count(Outcome.GENERATOR) >= 5
+    assert set(slept) <= {Outcome.GENERATOR, Outcome.OK}  # answered before it slept
+    assert found.outcomes("journey")[Outcome.TIMEOUT] >= 20
 
 
 def test_nothing_is_released_after_stop(server: Server, child: Start) -> None:
