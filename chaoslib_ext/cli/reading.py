@@ -101,9 +101,11 @@ def judge(directory: Path, as_json: bool) -> int:
     from chaoslib_ext.runner.finish import judge_again
 
     path, differences = judge_again(run_directory(directory))
+    judged = json.loads(path.read_text(encoding="utf-8"))
     if as_json:
-        say_json({"result": str(path), "differences": differences})
+        say_json({"result": str(path), "verdict": judged["verdict"], "reasons": judged["reasons"], "differences": differences})
         return 0
+    tell(" ".join([judged["verdict"], *judged["reasons"]]), err=True)
     tell(path)
     for line in differences:
         tell(line, err=True)

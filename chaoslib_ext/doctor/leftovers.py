@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from chaoslib_ext import halfmade, ledger, state
@@ -86,8 +87,12 @@ def _open_run(folder: Path) -> Check:
 
 
 def _age(path: Path) -> str:
-    """How long ago a folder was made, roughly."""
-    seconds = max(0.0, time.time() - path.stat().st_mtime)
+    """How long ago the oldest thing in a folder was written, roughly; a folder's own time is that of its last change."""
+    made = path.stat().st_mtime
+    for inside in path.iterdir():
+        with suppress(OSError):
+            made = min(made, inside.lstat().st_mtime)
+    seconds = max(0.0, time.time() - made)
     return next((f"{seconds / size:.0f} {name}" for name, size in (("d", 86400), ("h", 3600), ("min", 60)) if seconds >= 2 * size), f"{seconds:.0f} s")
 
 

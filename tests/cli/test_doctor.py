@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,17 @@ def test_a_stale_sandbox_is_left_and_not_removed(places: Path) -> None:
     [check] = sandboxes()
     assert (check.state, check.text.partition(":")[0]) == ("left", "old")
     assert (places / "rooms/old/sandbox.json").exists()
+
+
+def test_a_sandbox_is_as_old_as_the_oldest_thing_in_it_and_not_as_its_last_change(places: Path) -> None:
+    pid, ticks = dead_process()
+    gone = {"pid": pid, "start_ticks": ticks}
+    (places / "rooms/old").mkdir(parents=True)
+    write_json(places / "rooms/old/sandbox.json", {"name": "old", "identity": "i", "sockets": str(places), "starter": gone, "keeper": gone})
+    hours_ago = time.time() - 5 * 3600
+    os.utime(places / "rooms/old/sandbox.json", (hours_ago, hours_ago))
+    [check] = sandboxes()
+    assert "5 h ago" in check.text
 
 
 def test_a_state_directory_that_cannot_be_used_is_missing(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
