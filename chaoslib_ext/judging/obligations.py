@@ -6,6 +6,7 @@ Anything lacking is a finding that is inconclusive with its reason. A control is
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from chaoslib_ext.judging.windows import Fault
 from chaoslib_ext.result import MET, Finding
 
 LEAST_HELD = 0.95
+_REFUSED = re.compile(r"\bFaultFailed: (TARGETS_CHANGED|CAPS_EXCEEDED|PROTECTED): ")  # by our own last look before the first write
 VOUCHED_NS = 2 * NS  # how long one reading speaks for; readings come once a second
 
 
@@ -129,7 +131,9 @@ def _missing(case: Case, kind: str) -> list[str]:
 def _actions(case: Case) -> Finding:
     failed = _troubles(_ended(case, "action", "method"))
     failed += [f"{name}: did not run to its end" for name in _missing(case, "action")]
-    return obligation("actions", "ACTION_FAILED" if failed else "", *(failed or ["every action of the method ran and succeeded"]))
+    refused = [found.group(1) if (found := _REFUSED.search(text)) else "" for text in failed]
+    lacking = "ACTION_FAILED" if failed else ""
+    return obligation("actions", tuple(refused) if refused and all(refused) else lacking, *(failed or ["every action of the method ran and succeeded"]))
 
 
 def _probes(case: Case) -> Finding:

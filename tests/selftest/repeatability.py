@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from run_experiments import MOODS, NOT_HERE, one, stated
+from run_experiments import NOT_HERE, of_the_mood, one, stated
 
 SHORT = {"warmup": "3s", "baseline": "7s", "stable": "3s"}
 STARVED = {"RPO_UNDECIDED"}  # too many writes of which a starved generator never learned what became of them
@@ -65,7 +65,7 @@ def told(path: Path, place: Path) -> tuple[str, bool]:
     if verdict == "-" and NOT_HERE in talk:
         return "refused", True
     right = verdict == want["verdict"] and set(want["reasons"]) <= reasons  # type: ignore[call-overload]
-    mood = verdict == "INCONCLUSIVE" and bool(reasons) and reasons <= MOODS | STARVED
+    mood = verdict == "INCONCLUSIVE" and (reasons == STARVED or of_the_mood(reasons - STARVED))
     if not right and not mood:
         print(f"{path.name}: exit {code}, {verdict} {sorted(reasons)}\n{talk}", file=sys.stderr, flush=True)
     return verdict if right else f"{verdict} ({', '.join(sorted(reasons))})", right or mood

@@ -20,6 +20,7 @@ from pathlib import Path
 import yaml
 
 MOODS = {"GENERATOR_SATURATED", "LOAD_NOT_DELIVERED", "RTO_STRADDLES", "TOO_FEW_SAMPLES", "CLOCK_UNSOUND", "BASELINE_UNHEALTHY", "PREFLIGHT_FAILED"}
+MOVED = {"TARGETS_CHANGED", "EFFECT_UNPROVEN"}  # a starved store failed over before the fault, which was then refused
 NOT_HERE = "this machine cannot"  # how a refusal begins that no second attempt can change
 REFUSED = 3  # the exit code of a run that was not begun
 LIMIT_S = 240
@@ -43,6 +44,11 @@ def one(path: Path, env: str, out: str) -> tuple[int, dict[str, object], str]:
         return done.returncode, {"verdict": "-", "reasons": []}, done.stderr
 
 
+def of_the_mood(reasons: set[str]) -> bool:
+    """Whether all reasons of an INCONCLUSIVE are of the machine's mood."""
+    return bool(reasons) and reasons <= MOODS | (MOVED if "TARGETS_CHANGED" in reasons else set())
+
+
 def compare(path: Path, out: str) -> tuple[str, str]:
     """`right`, `undecided`, `skipped` or `WRONG`, and the line of the table."""
     want = stated(path)
@@ -51,7 +57,7 @@ def compare(path: Path, out: str) -> tuple[str, str]:
         code, got, talk = one(path, str(want.get("env", "sandbox")), out)
         reasons = [str(reason) for reason in got["reasons"]]  # type: ignore[attr-defined]
         right = got["verdict"] == want["verdict"] and set(want["reasons"]) <= set(reasons)  # type: ignore[call-overload]
-        mood = got["verdict"] == "INCONCLUSIVE" and bool(reasons) and set(reasons) <= MOODS
+        mood = got["verdict"] == "INCONCLUSIVE" and of_the_mood(set(reasons))
         if code == REFUSED and got["verdict"] == "-" and "not begun: PREFLIGHT_FAILED" in talk and NOT_HERE in talk:
             return "skipped", f"skipped   {path.name:34} {talk[talk.index(NOT_HERE) :].splitlines()[0]}"
         if right or got["verdict"] != "INCONCLUSIVE" or (mood and attempt > 0):

@@ -78,6 +78,7 @@ class FaultScene:
     targets: int = 2
     undo: str = "UNDONE"
     status: str = "succeeded"
+    error: str | None = None
 
 
 def word_of(_t_s: float, _k: int, outcome: Outcome) -> str:
@@ -246,7 +247,10 @@ def activity_event(name: str, type_: str = "probe", where: str = "method", t_s: 
 def _fault_events(fault: FaultScene, scene: Scene) -> list[dict[str, Any]]:
     at_s = fault.effect[0] if fault.effect else scene.method[0] + 0.5
     started = activity_event(fault.name, "action", t_s=at_s - 0.1, state="started")
-    found = [{key: value for key, value in started.items() if key != "status"}, activity_event(fault.name, "action", t_s=at_s + 0.2, status=fault.status)]
+    found = [
+        {key: value for key, value in started.items() if key != "status"},
+        activity_event(fault.name, "action", t_s=at_s + 0.2, status=fault.status, error=fault.error),
+    ]
     if fault.effect is None:
         return found
     uids = [target["uid"] for target in _row(fault)["targets"]] if fault.uids is None else list(fault.uids)
