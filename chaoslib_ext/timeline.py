@@ -38,7 +38,7 @@ class Outcome(IntEnum):
     OFF_LIMITS = 6  # a redirect to a host the environment does not allow
     UNFINISHED = 7  # sent, still unanswered when the load child had to end
     NOT_SENT = 8  # never sent, by the generator's own fault (in-flight cap, far too late)
-    GENERATOR = 9  # an error inside the generator, or a timeout while it was held up itself
+    GENERATOR = 9  # an error inside the generator; a timeout or a slow answer while it was held up itself
 
 
 BAD = frozenset({Outcome.STATUS, Outcome.CHECK, Outcome.TIMEOUT, Outcome.CONNECT, Outcome.RESET, Outcome.OFF_LIMITS, Outcome.UNFINISHED})

@@ -52,8 +52,12 @@ class Limits:
 
     def ns(self, name: str, class_: str, timeout_s: float) -> int:
         """Nanoseconds for one name of a class."""
-        limits = [s.max_latency_ms for s in self._slis if s.select_class == class_ and s.select_name in (None, name) and s.max_latency_ms is not None]
-        return int(min([limit / 1000 for limit in limits] + [timeout_s]) * 1e9)
+        return min([*self.of_slis(name, class_), int(timeout_s * 1e9)])
+
+    def of_slis(self, name: str, class_: str) -> list[int]:
+        """The latency limits, in nanoseconds, of all SLIs that count this name."""
+        mine = [s.max_latency_ms for s in self._slis if s.select_class == class_ and s.select_name in (None, name)]
+        return [int(limit * 1e6) for limit in mine if limit is not None]
 
 
 class Arrivals:
@@ -155,7 +159,8 @@ class Arrivals:
         got = self._door.exchange(session, step, request, verdict, flight.sent_ns)
         if self._writes is not None and write is not None:
             self._writes.ended(write, got.outcome, got.end_ns)  # on file before the sample counts
-        self._recorder.add(self._number(step.name, got.zone, "step"), flight.begin_ns, flight.sent_ns, got.end_ns, got.outcome)
+        outcome = self._known(got.outcome, step.name, "step", flight.begin_ns, flight.sent_ns, got.end_ns)
+        self._recorder.add(self._number(step.name, got.zone, "step"), flight.begin_ns, flight.sent_ns, got.end_ns, outcome)
         flight.step = None
         return got
 
@@ -169,7 +174,14 @@ class Arrivals:
         if flight.step is not None and flight.sent_ns is not None:  # it ended inside a step
             self._recorder.add(self._number(flight.step.step.name, "", "step"), flight.begin_ns, flight.sent_ns, end_ns, outcome)
         sent_ns = end_ns if flight.first_sent_ns is None else flight.first_sent_ns
+        outcome = self._known(outcome, flight.journey.name, "journey", flight.intended_ns, sent_ns, end_ns)
         self._recorder.add(self._number(flight.journey.name, zone, "journey"), flight.intended_ns, sent_ns, end_ns, outcome)
+
+    def _known(self, outcome: Outcome, name: str, class_: str, begin_ns: int, sent_ns: int, end_ns: int) -> Outcome:
+        """The outcome; GENERATOR, which is unknown, for an answer that may be too slow for an SLI only because this process was held up."""
+        took_ns = end_ns - begin_ns
+        beyond = [took_ns - limit_ns for limit_ns in self._limits.of_slis(name, class_) if took_ns > limit_ns] if outcome is Outcome.OK else []
+        return Outcome.GENERATOR if beyond and self._door.pulse.held_up_ns(sent_ns, end_ns) >= min(beyond) else outcome
 
     def _complain(self, flight: Flight) -> None:
         self._talk += 1

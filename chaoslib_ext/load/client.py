@@ -61,11 +61,11 @@ class Door:
         self.environment: Any = Environment(user_classes=[], host=base_url)
         self.environment.process_exit_code = 0
         self._base_url, self._zone_header = base_url, zone_header
-        self._pool, self._pulse = ClientPool(allow), Pulse()
+        self._pool, self.pulse = ClientPool(allow), Pulse()
 
     def run(self, body: Callable[[], None]) -> None:
         """Lets Locust run `body` once, as its one user. Returns at once."""
-        self._pulse.start()
+        self.pulse.start()
         self.environment.user_classes = [_user(body)]
         self.environment.create_local_runner().start(1, spawn_rate=1)
 
@@ -117,7 +117,7 @@ class Door:
             outcome = verdict(answer) if error is None else outcome_of(error)
             if error is None and end_ns - sent_ns > step.timeout_s * 1e9:
                 outcome = Outcome.TIMEOUT
-            if outcome is Outcome.TIMEOUT and self._pulse.held_up(sent_ns + round(step.timeout_s * 1e9)):
+            if outcome is Outcome.TIMEOUT and self.pulse.held_up(sent_ns + round(step.timeout_s * 1e9)):
                 outcome = Outcome.GENERATOR
             response.request_meta["response_time"] = (end_ns - sent_ns) / 1e6
             if outcome is Outcome.OK:

@@ -13,7 +13,7 @@ from chaoslib_ext.timeline import LATE_US
 _BEAT_NS = 20_000_000
 _STALL_NS = _BEAT_NS + LATE_US * 1000
 _CATCHES_UP_NS = 100_000_000  # after a stall it reads what has piled up meanwhile; chosen by feel
-_KEPT = 64  # a request asks within moments of its deadline, of stalls that have just been
+_KEPT = 256  # a request asks when it ends, of stalls that were while it was under way
 
 
 class Pulse:
@@ -36,8 +36,16 @@ class Pulse:
                 self._stalls.append((self._beat_ns, now_ns))
             self._beat_ns = now_ns
 
+    def _stretches(self) -> list[tuple[int, int]]:
+        """When this process did not run or was still catching up: those just behind, and the one it may be in."""
+        now_ns = monotonic_ns()
+        open_ = [(self._beat_ns, now_ns)] if now_ns - self._beat_ns > _STALL_NS else []
+        return [(begin, end + _CATCHES_UP_NS) for begin, end in [*self._stalls, *open_]]
+
     def held_up(self, at_ns: int) -> bool:
         """Whether this process did not run, or was still catching up, at a moment of CLOCK_MONOTONIC that lies just behind."""
-        now_ns = monotonic_ns()
-        stalls = [*self._stalls, (self._beat_ns, now_ns)] if now_ns - self._beat_ns > _STALL_NS else self._stalls
-        return any(begin <= at_ns <= end + _CATCHES_UP_NS for begin, end in stalls)
+        return any(begin <= at_ns <= end for begin, end in self._stretches())
+
+    def held_up_ns(self, begin_ns: int, end_ns: int) -> int:
+        """At most how long that was within a stretch of time that has just ended."""
+        return sum(max(0, min(end, end_ns) - max(begin, begin_ns)) for begin, end in self._stretches())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from load_rig import LoadChild, Server, profile, read_folder, sli, step
 
 from chaoslib_ext.loadprofile import LoadProfile
-from chaoslib_ext.timeline import LATE_US, Outcome
+from chaoslib_ext.timeline import LATE_US, UNKNOWN, Outcome
 
 Start = Callable[..., LoadChild]
 TWO = [{"name": "buy", "weight": 3.0, "steps": [step("GET /buy")]}, {"name": "look", "weight": 1.0, "steps": [step("GET /look")]}]
@@ -22,7 +23,7 @@ TWO = [{"name": "buy", "weight": 3.0, "steps": [step("GET /buy")]}, {"name": "lo
 
 def on_time(rows: list[tuple[int, int, int, Outcome]]) -> list[tuple[int, int, int, Outcome]]:
     """Those whose arrival a busy machine did not hold up."""
-    return [row for row in rows if row[1] <= LATE_US and row[3] is not Outcome.NOT_SENT]
+    return [row for row in rows if row[1] <= LATE_US and row[3] not in UNKNOWN]
 
 
 @pytest.mark.parametrize("arrivals", ["uniform", "poisson"])
@@ -47,9 +48,9 @@ def test_the_summaries_on_the_pipe_are_those_on_disk(server: Server, child: Star
     found = one.run()
     said = [{name: line[name] for name in line if name not in ("op", "slis")} for line in one.seconds]
     assert said == [{name: getattr(second, name) for name in second.__slots__ if name != "reserved"} for second in found.seconds]
-    known = len(on_time(found.of("journey")))
+    known, told = len(on_time(found.of("journey"))), len(on_time(found.of("step")))
     assert [sum(line["slis"]["all"][at] for line in one.seconds) for at in (0, 1)] == [known] * 2
-    assert [sum(line["slis"]["fast"][at] for line in one.seconds) for at in (0, 1)] == [0, known]  # nothing is that fast
+    assert [sum(line["slis"]["fast"][at] for line in one.seconds) for at in (0, 1)] == [0, told]  # nothing is that fast
 
 
 def test_a_frozen_server_makes_exactly_the_arrivals_of_that_time_bad_or_slow(server: Server, child: Start) -> None:
@@ -119,6 +120,27 @@ def test_a_timeout_that_the_child_slept_through_is_unknown_and_one_that_it_saw_i
     assert slept.count(Outcome.GENERATOR) >= 5
     assert set(slept) <= {Outcome.GENERATOR, Outcome.OK}  # answered before it slept
     assert found.outcomes("journey")[Outcome.TIMEOUT] >= 20
+
+
+def test_an_answer_that_was_read_late_because_the_child_slept_is_unknown_and_a_slow_one_is_slow(server: Server, child: Start) -> None:
+    limits = [sli("quick", "quick", "journey", 600), sli("patient", "quick", "journey", 5000), sli("slow", "slow", "journey", 300)]
+    quick = {"name": "quick", "weight": 1, "steps": [step("GET /slow?s=0.3&nonce=${arrival}", timeout_s=20.0)]}
+    slow = {"name": "slow", "weight": 1, "steps": [step("GET /slow?s=0.7&nonce=${arrival}", timeout_s=20.0)]}
+    one = child(server.url, profile=profile(quick, slow, rate=100.0), slis=limits)
+    one.start()
+    for _ in range(4):
+        one.until("second")
+    began_us = (time.monotonic_ns() - one.t0_ns) // 1000
+    one.freeze(2.0)
+    one.run_until(lambda second: second["good"] >= 20)
+    found = one.stop()
+    names = {end["index"]: end["name"] for end in found.meta["endpoints"] if end["class"] == "journey"}
+    columns = zip(found.rows.intended_us, found.rows.late_us, found.rows.outcome, found.rows.endpoint, strict=True)
+    rows = [(names[end], at + late, Outcome(outcome)) for at, late, outcome, end in columns if end in names]
+    asleep = Counter(outcome for name, sent_us, outcome in rows if name == "quick" and began_us - 200_000 < sent_us < began_us)
+    assert asleep[Outcome.GENERATOR] >= 3
+    before = Counter(outcome for name, sent_us, outcome in rows if name == "slow" and sent_us < began_us - 1_500_000)
+    assert before[Outcome.OK] >= 3  # and too slow, which is not ours
 
 
 def test_nothing_is_released_after_stop(server: Server, child: Start) -> None:
