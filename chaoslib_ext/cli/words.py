@@ -26,6 +26,7 @@ KINDS = {
     "code": "code that needs --allow-code",
 }
 _COLOURS = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow", "ABORTED": "yellow", "ERROR": "red", "DIRTY": "red"}
+_ORDERS = re.compile(r"##(?=[\w-]*\[)|^([ \t]*)::(?=[\w-])", re.MULTILINE)  # what a pipeline obeys in a log: Azure, TeamCity, GitHub
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -68,8 +69,8 @@ def heard() -> Iterator[None]:
 
 
 def harmless(text: str) -> str:
-    """The text without what a terminal obeys instead of showing: names and errors come from outside. Its lines stay."""
-    return _OBEYED.sub("\ufffd", text)
+    """The text without what a terminal or a pipeline obeys instead of showing: names and errors come from outside. Its lines stay."""
+    return _ORDERS.sub(lambda found: "# #" if found[1] is None else f"{found[1]}: :", _OBEYED.sub("\ufffd", text))
 
 
 def tell(text: object, err: bool = False) -> None:
@@ -80,7 +81,8 @@ def tell(text: object, err: bool = False) -> None:
 def say_json(value: Any) -> None:
     """One JSON document on standard output; the same bytes for the same value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-    click.echo(_OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text))  # only inside its texts can such a character stand
+    text = text.replace("##", "#\\u0023")  # see _ORDERS; only inside its texts can this, or such a character, stand
+    click.echo(_OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def wants_colour(stream: Any = None) -> bool:

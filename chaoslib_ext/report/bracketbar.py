@@ -8,6 +8,7 @@ from chaoslib_ext.report.svg import INK, MUTED, Svg, drawing, tag, words
 from chaoslib_ext.report.words import bracket, seconds
 
 _TOP, _BAR, _HELD = 24, 26, 8
+_ROOM = 0.32  # the share of a telephone's width that the words of a bracket take
 
 
 def bracket_bar(
@@ -43,7 +44,11 @@ def bracket_bar(
 def _value(span: Span, lo_s: float, hi_s: float | None, end_s: float, objective_s: float | None) -> list[Svg]:
     text = bracket(lo_s, hi_s)
     if span.share(end_s) <= 0.6:
-        return [tag("svg", {"x": span.left(end_s), "y": _TOP, "overflow": "visible"}, words("8", 18, text, fill=INK, font_weight=600))]
+        near = objective_s is not None and end_s < objective_s and span.share(objective_s) - span.share(end_s) < _ROOM
+        if near and span.share(objective_s or 0.0) > 1 - _ROOM:
+            return []  # the line of the objective would cross the words, and behind it is no room for them; the caption has them
+        x = span.left(objective_s if near and objective_s is not None else end_s)
+        return [tag("svg", {"x": x, "y": _TOP, "overflow": "visible"}, words("8", 18, text, fill=INK, font_weight=600))]
     if span.share(lo_s) <= 0.4:
         return []
     at_end = objective_s is not None and span.share(objective_s) < 0.4  # or the line of the objective would cross the words

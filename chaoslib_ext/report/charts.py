@@ -154,7 +154,9 @@ def _frame(span: Span, scale: Scale, painted: Sequence[Svg], marks: Sequence[Mar
     grid = [_rule(HEAD + scale.y(tick)) for tick in scale.ticks]
     names = [words("0", HEAD + scale.y(tick) - 4, scale.label(tick)) for tick in scale.ticks]
     plot = stretched(HEAD, scale.height, *_edges(span, bands, scale.height), *painted)
-    return drawing(total, label.name, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height), told=label.numbers, end_s=span.end_s)
+    return drawing(
+        total, label.name, *behind, *grid, plot, *_targets(scale, marks), *names, *time_axis(span, HEAD + scale.height), told=label.numbers, end_s=span.end_s
+    )
 
 
 def _behind(span: Span, bands: Sequence[Band], height: int) -> list[Svg]:
@@ -220,14 +222,14 @@ def band_box(span: Span, band: Band, top: float, height: float) -> Svg:
 
 def swatch(pen: Pen, solid: bool = False) -> Svg:
     """The sample of a series in its legend: a piece of its line, or a filled box."""
-    box: dict[str, object] = {"class": "swatch", "width": 28, "height": 10, "aria-hidden": "true"}
+    box: dict[str, object] = {"class": "swatch", "width": 14 if solid else 28, "height": 10, "aria-hidden": "true"}
     if solid:
         return tag(
             "svg",
             box,
             tag(
                 "rect",
-                {"class": pen.css, "width": 14, "height": 10, "x": 7, "fill": pen.colour, "fill_opacity": 0.3 if pen.css == "bd" else None, "stroke": PAPER},
+                {"class": pen.css, "width": 14, "height": 10, "fill": pen.colour, "fill_opacity": 0.3 if pen.css == "bd" else None, "stroke": PAPER},
             ),
         )
     paint = {"class": pen.css, "x1": 0, "x2": 28, "y1": 5, "y2": 5, "stroke": pen.colour, "stroke_width": pen.width + 0.5, "stroke_dasharray": pen.dash}

@@ -95,7 +95,7 @@ def _interval(kind: str, finding: Finding) -> str:
     lo, hi = finding.get("lo"), finding.get("hi")
     if kind != "slo" or not isinstance(lo, int | float) or not isinstance(hi, int | float) or ratio(finding) is None:
         return ""
-    return f"95{NBSP}%: {percent(lo).removesuffix(f'{NBSP}%')}–{percent(hi)}"
+    return f"{percent(lo).removesuffix(f'{NBSP}%')}–{percent(hi)}"
 
 
 def samples(finding: Finding) -> str:

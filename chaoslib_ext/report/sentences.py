@@ -39,11 +39,24 @@ def _pass(facts: Facts) -> list[str]:
 
 
 def _fail(facts: Facts) -> list[str]:
-    missed = [finding for finding in facts.result.get("findings") or [] if finding.get("outcome") == "missed"]
-    first = sorted(missed, key=lambda finding: (finding.get("kind") != "rpo", finding.get("kind") != "rto"))[:1]
+    missed = _worst_first(facts)
+    first = missed[:1]
     said = [_stop(_missed(finding, facts.result)) for finding in first] or [_reasons(facts)]
     more = f"{count(len(missed) - 1, 'further objective')} {'was' if len(missed) == 2 else 'were'} missed." if len(missed) > 1 else ""
     return [*said, more, _stop(f"{fault_clause(facts)}{impact_of(facts)}" if impact_of(facts) else "")]
+
+
+def _worst_first(facts: Facts) -> list[Json]:
+    """The missed findings: lost data before slow recovery before the rest."""
+    missed = [finding for finding in facts.result.get("findings") or [] if finding.get("outcome") == "missed"]
+    return sorted(missed, key=lambda finding: (finding.get("kind") != "rpo", finding.get("kind") != "rto"))
+
+
+def told_by_sentence(facts: Facts) -> frozenset[str]:
+    """The reason codes that the sentence tells with numbers of the run, so that the general words of a code would only repeat it."""
+    if facts.verdict == "ABORTED":
+        return frozenset(codes(facts)[:1])
+    return frozenset(str(code) for finding in _worst_first(facts)[:1] if facts.verdict == "FAIL" for code in finding.get("reasons") or [])
 
 
 def _inconclusive(facts: Facts) -> list[str]:
@@ -72,6 +85,8 @@ def _aborted(facts: Facts) -> list[str]:
 def _taken_back(facts: Facts) -> str:
     if untouched(facts):
         return "Nothing had been injected."
+    if "SUPERVISOR_DIED" in codes(facts):
+        return ""  # its own words say so
     return "Every fault was taken back." if (facts.result.get("clean") or {}).get("state") == "clean" else ""
 
 

@@ -24,8 +24,8 @@ class Bar:
     control: bool = False
 
 
-def trend_line(runs: Sequence[Bar], objective_s: float | None, label: str) -> Svg:
-    """The picture; runs are spread evenly, the last one is named."""
+def trend_line(runs: Sequence[Bar], objective_s: float | None, label: str, ends: tuple[str, str] | None = None) -> Svg:
+    """The picture; runs are spread evenly, the last one is named, or both ends are by `ends`."""
     tops = [end for run in runs if run.ends for end in run.ends if end is not None]
     scale = linear(0.0, max([*tops, objective_s or 0.0, 0.1]), _HIGH, seconds, most=3)
     drawn: list[Svg] = []
@@ -40,6 +40,8 @@ def trend_line(runs: Sequence[Bar], objective_s: float | None, label: str) -> Sv
     for index, run in enumerate(runs):
         left = pct(_LEFT + step * index if len(runs) > 1 else 0.5)
         drawn.append(_bar(run, left, [_HEAD + scale.y(end if end is not None else scale.high) for end in run.ends] if run.ends else None))
+    for x, text, anchor in zip((pct(_LEFT), "100%"), ends or (), ("start", "end"), strict=False):
+        drawn.append(words(x, _HEAD + _HIGH + 16, text, anchor))
     return drawing(_HEAD + _HIGH + _FOOT, label, *drawn)
 
 

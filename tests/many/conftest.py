@@ -11,4 +11,4 @@ HERE = Path(__file__).parent
 sys.path += [str(HERE), str(HERE.parent / "report"), str(HERE.parent / "security")]
 
 pytest.register_assert_rewrite("page_checks")
-from page_checks import axe  # noqa: F401 - a fixture of these tests
+from page_checks import axe  # noqa: E402, F401 - a fixture of these tests, found by the path above

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import shelf_of_runs
 from pages import Page
 
+from chaoslib_ext.cli.words import say, tell
 from chaoslib_ext.report.many import trend, trendpage, trendwords
 from chaoslib_ext.report.many.shelf import folders, look, parted
 
@@ -105,3 +107,28 @@ def test_the_command_prints_text_json_and_a_page_and_leaves_out_what_was_altered
 def test_a_name_that_is_no_folder_is_a_usage_error(tmp_path: Path) -> None:
     done = chaosx("trend", tmp_path / "nowhere")
     assert (done.returncode, done.stdout) == (2, "") and "no such directory" in done.stderr
+
+
+ORDERS = "##vso[task.complete result=Succeeded;]"
+
+
+def test_a_name_is_no_order_to_the_pipeline_that_shows_the_trend(tmp_path: Path) -> None:
+    runs(tmp_path / "reports", {"env": ORDERS, "title": ORDERS, "version": f"1 {ORDERS}"}, {"env": ORDERS, "version": "##[error]2"})
+    (tmp_path / "reports" / "##vso[task.complete]").mkdir()
+    plain, as_json = chaosx("trend", tmp_path / "reports"), chaosx("trend", tmp_path / "reports", "--json")
+    assert (plain.returncode, as_json.returncode) == (0, 0)
+    assert "##" not in plain.stdout + plain.stderr + as_json.stdout + as_json.stderr
+    assert "# #vso[task.complete result=Succeeded;]" in plain.stdout
+    assert json.loads(as_json.stdout)["trends"][0]["environment"] == ORDERS, "the same once it is read"
+
+
+@pytest.mark.parametrize(
+    "order", ["##vso[task.complete]", "##[error]x", "##teamcity[x]", "::error::x", "  ::set-output name=x::y", "a\n::add-mask::b", "#\x00#vso[x]"]
+)
+def test_no_order_of_a_pipeline_is_told(order: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tell(order)
+    say(f"PASS\n{order}")
+    printed = capsys.readouterr().out
+    assert not re.search(r"##[\w-]*\[|^\s*::\w", printed, re.MULTILINE)
+    tell("SLO x::y at 10:30::1, ## a heading, T+3::4")
+    assert capsys.readouterr().out == "SLO x::y at 10:30::1, ## a heading, T+3::4\n"

@@ -12,4 +12,4 @@ sys.path.insert(0, str(HERE))
 sys.path.append(str(HERE.parent / "security"))
 
 pytest.register_assert_rewrite("page_checks")
-from page_checks import axe  # noqa: F401 - a fixture of these tests
+from page_checks import axe  # noqa: E402, F401 - a fixture of these tests, found by the path above

@@ -1,4 +1,4 @@
-"""The page of a run in a real Chromium: no words over words, nothing wider than the screen, no chart cut by print, no violation of axe, no need for its style."""
+"""A run's page in a real Chromium: no words over words, nothing wider than the screen, no chart cut by print, no violation of axe, no need for its style."""
 
 from __future__ import annotations
 

@@ -9,8 +9,10 @@ import pytest
 import sample_run
 from pages import Page
 
+from chaoslib_ext.reasons import REASONS
 from chaoslib_ext.report.facts import Facts
 from chaoslib_ext.report.page import draw
+from chaoslib_ext.report.standing import standing
 
 RUNS = {**sample_run.RUNS, **more_runs.RUNS}
 
@@ -36,7 +38,7 @@ def first_screen(facts: Facts) -> str:
             "not-begun",
             ["INCONCLUSIVE not begun", "The run was not begun, and nothing was touched.", "blackout window", "Month end", "Next: Run outside of it."],
         ),
-        ("killed", ["ABORTED cut off", "The supervisor died"]),
+        ("killed", ["ABORTED cut off", "Stopped: the supervisor died; the healer took everything back."]),
         ("error", ["ERROR cut off", "Nothing can be concluded about the system under test."]),
         ("dirty", ["DIRTY", "Look at the target before anything else runs on it.", "Environment not proven clean. Run chaosx recover"]),
         ("control", ["PASS control: a-a", "Control run (a-a), not a test of resilience."]),
@@ -83,6 +85,29 @@ def test_a_finding_says_new_same_or_fixed_beside_the_last_comparable_run() -> No
     assert "Fixed since the last comparable run ✓ checkout-latency" in text
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "word"),
+    [
+        ("met", "met", "same as last time"),
+        ("missed", "missed", "same as last time"),
+        ("inconclusive", "inconclusive", "same as last time"),
+        ("met", "missed", "new"),
+        ("met", "inconclusive", "new"),
+        ("missed", "met", "fixed"),
+        ("missed", "inconclusive", "missed last time, undecided now"),
+        ("inconclusive", "met", "undecided last time"),
+        ("inconclusive", "missed", "undecided last time"),
+        (None, "met", "not compared last time"),
+        (None, "missed", "new"),
+        (None, "inconclusive", "new"),
+    ],
+)
+def test_only_what_was_met_becomes_new_and_only_what_was_missed_is_fixed(before: str | None, now: str, word: str) -> None:
+    base = more_runs.compared()
+    last = replace(base.history[-1], findings={"other": "met"} | ({} if before is None else {"rto": before}))
+    assert standing(replace(base, history=(*base.history[:-1], last)), {"id": "rto", "outcome": now}) == word
+
+
 def test_a_run_of_other_files_is_left_out_of_the_trend_and_calls_nothing_new() -> None:
     base = more_runs.compared()
     text = Page(draw(replace(base, header={**base.header, "experiment": {"path": "zone-loss.yaml", "sha256": "0" * 64}}))).text
@@ -111,3 +136,25 @@ def test_times_are_told_in_utc_and_in_the_zone_that_was_recorded() -> None:
 def test_names_from_right_to_left_and_without_a_break_stay_whole() -> None:
     html = draw(more_runs.foreign_script())
     assert more_runs.HEBREW in Page(html).text and not Page(html).crossed
+
+
+def test_the_services_that_a_zone_took_with_it_stand_above_the_title() -> None:
+    base = sample_run.facts()
+    row = {**base.plan["resolved"][0], "service": "", "of": {"shop": {"total": 6, "hit": 2}, "cart": {"total": 3, "hit": 1}}}
+    html = draw(replace(base, plan={"resolved": [row]}))
+    assert Page(html).text.startswith("cart, shop · sandbox · ")
+
+
+@pytest.mark.parametrize("name", ["fail", "inconclusive", "aborted", "error", "dirty", "not-begun", "stopped-by-person", "killed"])
+def test_the_first_screen_says_what_to_do_next_and_no_reason_twice(name: str) -> None:
+    facts = RUNS[name]()
+    text = first_screen(facts)
+    assert text.count("Next:") == len(facts.result["reasons"])
+    for code in facts.result["reasons"]:
+        assert text.count(code) == 1 and text.count(REASONS[code].sentence.replace("`", "").rstrip(".")) <= 1
+
+
+def test_a_missed_row_is_told_by_its_numbers_and_a_code_by_its_words_once() -> None:
+    rows = Page(draw(sample_run.undecided())).text.split(" Objectives Findings")[1].split("What could not be proven")[0]
+    assert rows.count("EFFECT_UNPROVEN") == 5 and rows.count(REASONS["EFFECT_UNPROVEN"].sentence) == 1
+    assert "MISSED" not in Page(draw(sample_run.failing())).text.split(" Objectives Findings")[1].split(" Timeline ")[0]

@@ -68,7 +68,7 @@ def _told(cards: Sequence[Card], counted: Counter[str]) -> str:
         return Prose("No folder in here holds a run.")
     parts = [f"{number(counted[name])} {name}" for name in reversed(OUTRANKING) if counted[name]]
     controls = sum(bool(card.control) for card in cards)
-    beside = f" {count(controls, 'of them is a control', 'of them are controls')}, which never count as resilience." if controls else ""
+    beside = f" {count(controls, 'of them is a control, which never counts', 'of them are controls, which never count')} as resilience." if controls else ""
     return Prose(f"{listed(parts)}.{beside} Newest first.")
 
 

@@ -85,7 +85,7 @@ def _embedded(facts: Facts, anchor: str, page: Path, card: Card) -> Svg:
         text = _NAMED.sub(lambda each: f' {each[1]}="{" ".join(f"{anchor}-{name}" for name in each[2].split())}"', found[0])
         return _INSIDE.sub(lambda each: f' href="{outside}{each[1]}"' if outside else "", text)
 
-    return Svg(_TAG.sub(mend, html).replace("<h2", "<h3").replace("</h2>", "</h3>"))
+    return Svg(_TAG.sub(mend, html).replace("<h2", "<h4").replace("</h2>", "</h4>"))
 
 
 @cache
@@ -106,10 +106,12 @@ def summary(found: Collection) -> Section:
     ]
     controls = Counter(card.verdict for card in cards if card.control)
     heading = worst([card.verdict for card in tested]) if tested else ""
+    told, worst_run = _told(found, counted)
     data = {
         "sign": sign(heading, False) if heading else Svg(""),
         "verdict": f"Worst: {heading}" if heading else "No run tested resilience",
-        "sentence": _told(found, counted),
+        "sentence": told,
+        "worst": worst_run,
         "totals": totals,
         "controls": _controls(controls),
         "altered": [card.run for card in cards if card.altered],
@@ -117,22 +119,24 @@ def summary(found: Collection) -> Section:
     return Section("summary", "Totals", "many_summary.html.j2", data)
 
 
-def _told(found: Collection, counted: Counter[str]) -> str:
+def _told(found: Collection, counted: Counter[str]) -> tuple[str, Drawn | None]:
+    """How many ended how, and the first of the worst; None where all passed."""
     total = sum(counted.values())
     if not total:
-        return Prose("Nothing here says anything about resilience.")
+        return Prose("Nothing here says anything about resilience."), None
     parts = [f"{number(counted[name])} {name}" for name in reversed(OUTRANKING) if counted[name]]
     heading = worst(list(counted))
     first = next(run for run in found.runs if not run.card.control and run.card.verdict == heading)
-    more = f" {first.card.title} – {first.told}" if heading != "PASS" else ""
-    return Prose(f"{count(total, 'run')}: {listed(parts)}.{more}")
+    return Prose(f"{count(total, 'run')}: {listed(parts)}."), first if heading != "PASS" else None
 
 
 def _controls(counted: Counter[str]) -> str:
     if not counted:
         return ""
     parts = [f"{number(counted[name])} {name}" for name in reversed(OUTRANKING) if counted[name]]
-    return Prose(f"Beside them {count(sum(counted.values()), 'control run')} ({listed(parts)}), which test the test and never count as resilience.")
+    one = sum(counted.values()) == 1
+    meaning = "which tests the test and never counts as resilience" if one else "which test the test and never count as resilience"
+    return Prose(f"Beside them {count(sum(counted.values()), 'control run')} ({listed(parts)}), {meaning}.")
 
 
 def heat(found: Collection) -> Section | None:

@@ -59,9 +59,12 @@ def _chart(stretch: Stretch) -> Svg | None:
     if sum(bar.ends is not None for bar in bars) < 2:
         return None
     objectives = [point.objective_s for point in points if point.objective_s is not None]
-    return trend_line(
-        bars, objectives[-1] if objectives else None, Prose(f"Recovery time of {count(len(points), 'run')}, the oldest at the left. {stretch.told}")
-    )
+    label = Prose(f"Recovery time of {count(len(points), 'run')}, the oldest at the left. {stretch.told}")
+    return trend_line(bars, objectives[-1] if objectives else None, label, (_day(points[0]), _day(points[-1])))
+
+
+def _day(point: Point) -> str:
+    return Prose(frame.moment(point.card)[:10])
 
 
 def _row(point: Point, noted: list[str], page: Path) -> Json:

@@ -49,7 +49,7 @@ def _summary(fault: Json, plan: Json) -> list[tuple[str, str]]:
     left = ", ".join(f"{number(n)} in {clean(zone, 40)}" for zone, n in (plan.get("survivors") or {}).items())
     return [
         ("What", " · ".join(clean(either[key], 60) for key in ("func", "kind", "how", "service") if either.get(key))),
-        ("Planned", shares + (f"; left in force: {left}" if left else "")),
+        ("Planned", shares + (f"; left alone: {left}" if left else "")),
         ("In effect", Prose(f"{between(*effect)}{_proof(fault)}") if effect else "never seen from outside"),
         (ended, between(*removed) if removed else "not seen"),
         ("Held", _held(fault)),

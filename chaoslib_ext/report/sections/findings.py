@@ -23,10 +23,10 @@ def section(facts: Facts) -> Section:
     fixed = [found.title for found, finding in every if standing(facts, finding) == FIXED]
     data: Json = {
         "lead": _lead(facts, len(every), len(open_)),
-        "open": [_open(facts, found, finding) for found, finding in open_[:_MOST]],
+        "open": [_open(facts, *pair, before) for pair, before in zip(open_[:_MOST], [(), *(found.reasons for found, _ in open_)], strict=False)],
         "more": max(0, len(open_) - _MOST),
         "fixed": fixed,
-        "compared": _compared(facts),
+        "compared": _compared(facts) if every else "",
     }
     return Section("findings", "Findings", "findings.html.j2", data)
 
@@ -46,7 +46,9 @@ def _compared(facts: Facts) -> str:
     return "No comparable earlier run was there when this one began, so nothing is called new or fixed."
 
 
-def _open(facts: Facts, found: Row, finding: Json) -> Json:
+def _open(facts: Facts, found: Row, finding: Json, before: tuple[str, ...]) -> Json:
+    """One open finding; what the one before it, of the same reasons, has said is not said again."""
+    again = bool(found.reasons) and found.reasons == before
     known = [REASONS[code] for code in found.reasons if code in REASONS]
     steps: list[Svg] = list(dict.fromkeys(ticked(reason.next_step) for reason in known))
     figures = [] if found.measured == "not proven" else [f"measured {found.measured}", f"promised {found.target}"]
@@ -59,7 +61,7 @@ def _open(facts: Facts, found: Row, finding: Json) -> Json:
         "window": found.window if found.window != "–" else "",
         "figures": Prose(", ".join(figures).replace(f"promised –{NBSP}", "").replace(", promised –", "")),
         "standing": Prose(", ".join(part for part in (standing(facts, finding), since(facts, finding)) if part)),
-        "why": [Prose(f"{code}: {REASONS[code].sentence}") if code in REASONS else code for code in found.reasons],
+        "why": [code if again or code not in REASONS else Prose(f"{code}: {REASONS[code].sentence}") for code in found.reasons],
         "evidence": list(found.evidence[:12]),
-        "next": steps,
+        "next": [Svg("as above")] if again and steps else steps,
     }

@@ -33,6 +33,8 @@ def section(facts: Facts) -> Section | None:
         "bars": [],
         "facts": [*(_facts(rto) if rto else []), *(_detection(detection) if detection else []), *(_looked_at(facts) if rto else [])],
         "terms": _terms(rto) if rto else [],
+        "objective": any(one and one.get("objective_s") is not None for one in (rto, after)),
+        "alert": (detection or {}).get("hi_s") is not None,
     }
     if rto and measured(rto):
         told = _told("From the fault's effect to recovered", rto)

@@ -21,6 +21,7 @@ _MOST_GROUPS = 3  # pairs of charts; more SLOs than that are in the objectives t
 _MOST_TABLE_ROWS = 60
 _MOST_BARS = 240
 _MOST_LANES = 8  # bars of the rail; more faults than that share the last one
+_MARKS = (("bad", "Black: went wrong, or stopped the run."), ("fault", "Square: a fault."), ("alert", "Dashed: an alert."), ("decision", "Thick: a decision."))
 _TABLE_STEPS_S = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 
 
@@ -41,6 +42,8 @@ def section(facts: Facts) -> Section:
     picture = rail(span, phases(facts, span), lanes([band for band in bands if band.kind == "fault"]), entries, _rail_label(facts))
     data: Json = {
         "rail": picture,
+        "lead": _lead(bands),
+        "marks": _marks_told(entries),
         "charts": _charts(facts, span, together(bands)),
         "step_s": _table_step(int(span.end_s)),
         "entries": [_line(facts, entry) for entry in entries],
@@ -48,6 +51,19 @@ def section(facts: Facts) -> Section:
         "hidden": _hidden(facts),
     }
     return Section("timeline", "Timeline", "timeline.html.j2", data)
+
+
+def _lead(bands: Sequence[Band]) -> str:
+    kinds = {band.kind for band in bands}
+    fault = " Hatched: a fault in force, from its proven effect to its proven removal." if "fault" in kinds else ""
+    return f"One axis for all charts: seconds since the start of the run.{fault}{' Grey: warm-up.' if 'aside' in kinds else ''}"
+
+
+def _marks_told(entries: Sequence[Entry]) -> str:
+    """What the marks of the rail mean, of the kinds that are there."""
+    kinds = {entry.kind for entry in entries if entry.number}
+    told = [words for kind, words in _MARKS if kind in kinds]
+    return " ".join(["Numbers refer to the list of events below.", *told]) if kinds else ""
 
 
 def _bands(facts: Facts, span: Span) -> list[Band]:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from chaoslib_ext.reasons import REASONS, Reason
-from chaoslib_ext.report.ending import ending, not_begun, untouched
+from chaoslib_ext.report.ending import codes, ending, untouched
 from chaoslib_ext.report.facts import Facts, seen_uids
 from chaoslib_ext.report.findings import WINDOWS, Row, measured, row
 from chaoslib_ext.report.moments import utc
 from chaoslib_ext.report.sections import Section
-from chaoslib_ext.report.sentences import sentence
+from chaoslib_ext.report.sentences import sentence, told_by_sentence
 from chaoslib_ext.report.series import stretch
-from chaoslib_ext.report.signs import sign
+from chaoslib_ext.report.signs import MARKS, sign
 from chaoslib_ext.report.standing import told
 from chaoslib_ext.report.svg import Svg, ticked
-from chaoslib_ext.report.words import Prose, at, between, bracket, clean, count, millis, number, percent, seconds, whole
+from chaoslib_ext.report.words import NBSP, Prose, at, between, bracket, clean, count, millis, number, percent, seconds, whole
 
 Json = dict[str, Any]
 _MOST_PROOFS = 6
@@ -31,18 +31,24 @@ class Tile:
     note: str
     outcome: str = ""
 
+    @property
+    def mark(self) -> str:
+        """The sign of the outcome."""
+        return MARKS.get(self.outcome, "?")
+
 
 def section(facts: Facts) -> Section:
     """The verdict block; every run has one."""
-    result = facts.result
+    result, lead = facts.result, sentence(facts)
+    said = {code for code in codes(facts) if code in REASONS and REASONS[code].sentence in lead} | told_by_sentence(facts)
     data = {
         "verdict": facts.verdict,
         "sign": sign(facts.verdict, bool(facts.control)),
         "control": facts.control,
         "ending": ending(facts),
         "since": told(facts),
-        "sentence": sentence(facts),
-        "reasons": [_reason(str(code)) for code in result.get("reasons") or []],
+        "sentence": lead,
+        "reasons": [_reason(code, code in said) for code in codes(facts)],
         "clean": _clean(facts),
         "proofs": _proofs(facts),
         "notices": [clean(text) for text in result.get("notices") or []],
@@ -52,9 +58,10 @@ def section(facts: Facts) -> Section:
     return Section("verdict", "Verdict", "verdict.html.j2", data)
 
 
-def _reason(code: str) -> tuple[str, Svg, Svg]:
+def _reason(code: str, said: bool) -> tuple[str, Svg, Svg]:
+    """The code, its sentence unless the lead has said it already, and what to do next."""
     known = REASONS.get(code, Reason(code, "This version does not know the code.", "Read it with a newer version."))
-    return clean(code, 60), ticked(known.sentence), ticked(known.next_step)
+    return clean(code, 60), ticked("" if said else known.sentence), ticked(known.next_step)
 
 
 def _expected(facts: Facts) -> str:
@@ -66,20 +73,22 @@ def _expected(facts: Facts) -> str:
 def _clean(facts: Facts) -> tuple[str, str]:
     state = facts.result.get("clean") or {}
     proven = state.get("proven_at_ns")
-    when = f", proven at {utc(facts.header, proven)} ({at(proven)})" if proven is not None else ""
+    moment = utc(facts.header, proven)[:19] if proven is not None else ""
+    when = f", proven at {f'{moment}{NBSP}UTC, ' if moment else ''}{at(proven)}" if proven is not None else ""
     if state.get("state") == "clean":
         return "clean", Prose(f"Environment clean{when}.")
     if state.get("state") == "nothing-injected":
         return "clean", Prose(f"Nothing was injected{when}.")
-    return "dirty", ticked("Environment not proven clean. Run `chaosx recover` and look at the target before anything else runs on it.")
+    more = "" if facts.verdict == "DIRTY" else " and look at the target before anything else runs on it"  # there the sentence says so
+    return "dirty", ticked(f"Environment not proven clean. Run `chaosx recover`{more}.")
 
 
 def _proofs(facts: Facts) -> list[tuple[str, str]]:
     """Whether each fault was real; those that nobody saw first, the rest counted where they are many."""
     told_of = sorted((_proof(facts, fault) for fault in facts.faults), key=lambda proof: proof[0] != "unproven")
     more = len(told_of) - _MOST_PROOFS
-    if not told_of and not facts.control and not not_begun(facts):
-        return [("unproven", "No fault was seen in effect, because none was injected." if untouched(facts) else "No fault was seen in effect.")]
+    if not told_of and not facts.control and not untouched(facts):  # or it was said already that nothing was injected
+        return [("unproven", "No fault was seen in effect.")]
     return told_of[:_MOST_PROOFS] + ([("proven", f"{count(more, 'more fault')} in the section on what was hit.")] if more > 0 else [])
 
 
@@ -121,7 +130,7 @@ def _rpo(facts: Facts, rows: list[Row]) -> Tile | None:
         return None
     promised = [seconds(rpo["objective_s"])] if rpo.get("objective_s") is not None else []
     promised += [count(whole(rpo["max_writes"]), "write")] if rpo.get("max_writes") is not None else []
-    note = f"of {number(whole(rpo.get('acknowledged')))} acknowledged · objective ≤ {' and '.join(promised) or 'none'}"
+    note = f"of {number(whole(rpo.get('acknowledged')))} acknowledged{NBSP}· objective ≤ {' and '.join(promised) or 'none'}"
     if rpo.get("lost") is None:
         return Tile("Data loss (RPO)", "not measured", note, found.outcome if found else "")
     age = f", {bracket(rpo['lo_s'], rpo['hi_s'])}" if rpo["lost"] and None not in (rpo.get("lo_s"), rpo.get("hi_s")) else ""
@@ -132,7 +141,7 @@ def _availability(facts: Facts, rows: list[Row]) -> Tile | None:
     found = next((row for row in rows if row.kind == "slo" and row.window == WINDOWS["fault"]), None)
     if found is None:
         return _counted(facts)
-    return Tile(f"{found.title} during the fault", found.measured, Prose(f"{found.samples} · target {found.target}"), found.outcome)
+    return Tile(f"{found.title} during the fault", found.measured, Prose(f"{found.samples}{NBSP}· target{NBSP}{found.target}"), found.outcome)
 
 
 def _counted(facts: Facts) -> Tile | None:
@@ -141,7 +150,7 @@ def _counted(facts: Facts) -> Tile | None:
     piece = stretch(facts.rows, facts.journeys, *window) if window else None
     if piece is None or piece.availability is None:
         return None
-    return Tile("Good during the fault", percent(piece.availability), f"{number(piece.bad)} bad of {number(piece.decided)} · no objective")
+    return Tile("Good during the fault", percent(piece.availability), f"{number(piece.bad)} bad of {number(piece.decided)}{NBSP}· no objective")
 
 
 def _p95(facts: Facts) -> Tile | None:
@@ -149,7 +158,7 @@ def _p95(facts: Facts) -> Tile | None:
     if after is None:
         return None
     before = _percentile(facts, "baseline")
-    note = f"{number(after[1])} journeys" + (f" · {millis(before[0])} before, {number(before[1])} journeys" if before else "")
+    note = f"{number(after[1])} journeys" + (f"{NBSP}· {millis(before[0])} before, {number(before[1])} journeys" if before else "")
     return Tile("p95 latency after recovery", millis(after[0]), note)
 
 
@@ -166,7 +175,7 @@ def _budget(facts: Facts, rows: list[Row]) -> Tile | None:
     budget, found = facts.result.get("budget"), _of(rows, "budget")
     if not budget or budget.get("spent") is None or found is None:
         return None  # without its finding there would be no count beside the share
-    return Tile("Error budget spent", percent(budget["spent"]), Prose(f"{found.samples} · allowed {found.target}"), found.outcome)
+    return Tile("Error budget spent", percent(budget["spent"]), Prose(f"{found.samples}{NBSP}· allowed{NBSP}{found.target}"), found.outcome)
 
 
 def _load(facts: Facts) -> Tile | None:
