@@ -7,6 +7,7 @@ ChaosxError
 ├── Refused               exit 3: not begun (lock, caps, preflight), with a reason code
 ├── NoData                a probe or a formula has nothing to measure
 ├── FaultFailed           a fault could not be injected, or not proven
+├── CallFailed            a call to a platform was refused, or nothing came back
 ├── NotDelivered          an endpoint did not take an export, or a program did not make one
 ├── LedgerCorrupt         an undo ledger that cannot be read with certainty: DIRTY
 └── NotClean              something is not proven healed: DIRTY
@@ -70,6 +71,18 @@ class NoData(ChaosxError):
 
 class FaultFailed(ChaosxError):
     """A fault could not be injected, or its effect was not seen in time."""
+
+
+class CallFailed(ChaosxError):
+    """
+    A call to a platform did not succeed. `status` is the HTTP status, 0 when no answer came; `reason` is the platform's own word.
+
+    `done` is False when it was certainly not carried out, and None when that is not known.
+    """
+
+    def __init__(self, text: str, status: int = 0, reason: str = "", done: bool | None = False) -> None:
+        self.status, self.reason, self.done = status, reason, done
+        super().__init__(text)
 
 
 class NotDelivered(ChaosxError):

@@ -17,7 +17,7 @@ from chaoslib_ext.faults.storing import SERVICE as STORE
 
 Json = dict[str, Any]
 Up = Callable[[Json], bool]
-_TAKING = ("replica", "store-node")  # kinds of targets that are gone while the fault lasts; traffic and links have caps of their own fault
+_TAKING = ("replica", "store-node", "pod")  # kinds of targets that are gone while the fault lasts; traffic and links have caps of their own fault
 _IN_STORE = ("primary", "standby")
 
 
