@@ -10,13 +10,13 @@ SPREAD := -n 3 --dist loadfile
 SLOW   ?= tests
 CRASH  ?= tests
 
-.PHONY: demo test check format golden test-slow test-crash test-crash-long truth truth-all wrong-builds experiments repeatability bench clean
+.PHONY: demo test check format golden test-slow test-crash test-crash-long test-cluster truth truth-all wrong-builds experiments repeatability bench clean
 
 demo: $(VENV)/.demo  ## one real experiment on the built-in sandbox; leaves a report
 	$(BIN)/chaosx run experiments/sandbox/zone-lost-silently.yaml --env sandbox
 
 test: $(VENV)/.dev  ## all fast tests
-	$(PYTEST) $(SPREAD) -m "not slow and not truth and not crash" tests
+	$(PYTEST) $(SPREAD) -m "not slow and not truth and not crash and not cluster" tests
 
 check: $(VENV)/.dev  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
@@ -37,6 +37,9 @@ test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 
 test-crash-long: $(VENV)/.dev  ## the same, 50 times, and 3,000 points of the matrix
 	CHAOSX_KILLS=50 CHAOSX_MATRIX=3000 $(PYTEST) -m crash tests
+
+test-cluster: $(VENV)/.dev  ## a real three-zone Kubernetes on this machine; builds it once, needs root
+	$(PYTEST) -m cluster tests/cluster
 
 truth: $(VENV)/.dev  ## the verdict against known truth: all recorded situations and a third of the live ones; prints the confusion table
 	$(PYTEST) tests/truth

@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "truth"))
 
-from build import FaultScene, Scene, WriteScene, block_of, build, down, healthy
+from build import KILLED, FaultScene, Scene, WriteScene, block_of, build, down, healthy
 
 from chaoslib_ext.block import Budget, Objective, Rpo
 from chaoslib_ext.result import Result
@@ -148,3 +148,18 @@ def test_a_reason_that_is_on_no_list_is_never_told(how: str, reason: str, verdic
 def test_a_held_fault_without_any_word_on_its_undo_is_dirty(tmp_path: Path) -> None:
     forgotten = replace(QUICK, before_seal=lambda folder: (folder / "undo.wal").unlink())
     assert judged(tmp_path, forgotten, clean={}).reasons[:1] == ["UNDO_FAILED"]
+
+
+def test_an_instant_fault_owes_no_word_on_an_undo(tmp_path: Path) -> None:
+    instant = replace(QUICK, faults=(KILLED,), before_seal=lambda folder: (folder / "undo.wal").unlink())
+    assert "UNDO_FAILED" not in judged(tmp_path, instant, clean={}).reasons
+
+
+def test_the_reason_of_the_healer_is_told_where_the_ledger_says_nothing(tmp_path: Path) -> None:
+    told = judged(tmp_path, clean={"state": "dirty"}, end={"how": "completed", "reason": "UNDO_CONFLICT", "detail": ""})
+    assert (told.verdict, told.reasons[:1]) == ("DIRTY", ["UNDO_CONFLICT"])
+
+
+def test_rows_without_the_totals_of_the_load_child_are_told_as_load(tmp_path: Path) -> None:
+    load = judged(tmp_path, replace(QUICK, before_seal=lambda folder: (folder / "load/w0/meta.json").unlink())).load
+    assert load is not None and load["model"] == "open"
