@@ -38,7 +38,8 @@ test-crash: $(VENV)/.dev  ## kill -9 of every process at random moments
 test-crash-long: $(VENV)/.dev  ## the same, 50 times, and 3,000 points of the matrix
 	CHAOSX_KILLS=50 CHAOSX_MATRIX=3000 $(PYTEST) -m crash tests
 
-test-cluster: $(VENV)/.dev  ## a real three-zone Kubernetes on this machine; builds it once, needs root
+test-cluster: $(VENV)/.dev  ## a real three-zone Kubernetes on this machine: needs root, and Go to build it once
+	$(BIN)/python tests/cluster/run_rig.py build
 	$(PYTEST) -m cluster tests/cluster
 
 truth: $(VENV)/.dev  ## the verdict against known truth: all recorded situations and a third of the live ones; prints the confusion table

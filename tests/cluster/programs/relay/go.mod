@@ -1,0 +1,3 @@
+module chaosx.invalid/rig/relay
+
+go 1.22

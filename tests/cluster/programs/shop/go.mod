@@ -1,0 +1,3 @@
+module chaosx.invalid/rig/shop
+
+go 1.22
