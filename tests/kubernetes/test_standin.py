@@ -115,8 +115,8 @@ def test_a_change_that_changes_nothing_makes_no_version(cluster: StandIn, door: 
 
 def test_the_status_is_changed_by_its_part_only(cluster: StandIn, door: Cluster) -> None:
     uid = deployed(cluster, "statefulsets")["metadata"]["uid"]
-    cluster.controllers.paused = True
     cluster.until(lambda: (objects.read(door, STATEFUL_SETS, "shop", "web").get("status") or {}).get("readyReplicas") == 3)
+    cluster.controllers.paused = True
     changed = objects.merge_patch(door, STATEFUL_SETS, "shop", "web", uid, {"spec": {"replicas": 5}, "status": {"readyReplicas": 9}})
     assert (changed["spec"]["replicas"], changed["status"]["readyReplicas"]) == (5, 3)
     changed = objects.merge_patch(door, STATEFUL_SETS, "shop", "web", uid, {"spec": {"replicas": 7}, "status": {"readyReplicas": 9}}, part="status")
