@@ -46,6 +46,7 @@ TAGS = {
         "h1",
         "h2",
         "h3",
+        "h4",
         "main",
         "section",
         "article",
