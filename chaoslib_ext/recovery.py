@@ -11,7 +11,7 @@ The bracket: recovery was not before the last bad arrival that precedes t was *s
 one behind them was answered. For a complete outage it contains the truth whatever the arrival process. Behind a partial
 one the first good arrivals may be luck, and failing may fade away instead of ending: there the late end waits for as
 many good ones as a service that still failed a third as often as it had just done would give once in `LUCK` times (at most to
-the end of the stretch). Drawn from seeds, that holds the truth in at least 98 % of steady shares, and in about 95 % of fading ones.
+the end of the stretch). Drawn from seeds, that holds the truth for at least 95 % of steady shares, and 90 % of fading ones.
 
 Thousands of overlapping windows are asked about a relapse, so that by chance alone some miss a target that the
 service just about meets. Such a relapse moves only the late end of the bracket; the early end moves for a relapse

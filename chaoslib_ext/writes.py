@@ -70,8 +70,8 @@ class RecoveryPoint:
     How old the data is that is left. `[lo_s, hi_s]` is the age of the first lost acknowledgement when the fault took effect; 0 with none before it.
 
     An acknowledgement is given after its write was sent and before our client noted it; a starved client notes it late, so
-    neither end may be taken for the moment itself. `before`, `around` and `after` count lost writes acknowledged surely before the
-    effect's bracket, surely after it, and all others: those after it are no matter of age, the system lied while it failed over.
+    neither end may be taken for the moment itself. `before` and `after` count lost writes acknowledged surely before the effect's
+    bracket and surely after it, `around` all others: those after it are no matter of age, the system lied while it failed over.
     `first_ns` and `last_ns` are when the first and the last lost acknowledgement were noted, `span_s` is the time between them, `kept_between`
     how many noted in between are there: not zero means that no clean point in time was recovered.
     """

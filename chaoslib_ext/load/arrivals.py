@@ -49,6 +49,7 @@ class Limits:
 
     def __init__(self, slis: tuple[SliRule, ...]) -> None:
         self._slis = slis
+        self._known: dict[tuple[str, str], list[int]] = {}  # every sample asks
 
     def ns(self, name: str, class_: str, timeout_s: float) -> int:
         """Nanoseconds for one name of a class."""
@@ -56,8 +57,11 @@ class Limits:
 
     def of_slis(self, name: str, class_: str) -> list[int]:
         """The latency limits, in nanoseconds, of all SLIs that count this name."""
-        mine = [s.max_latency_ms for s in self._slis if s.select_class == class_ and s.select_name in (None, name)]
-        return [int(limit * 1e6) for limit in mine if limit is not None]
+        found = self._known.get((name, class_))
+        if found is None:
+            limits = [sli.max_latency_ms for sli in self._slis if sli.counts(name, class_)]
+            found = self._known[name, class_] = [int(limit * 1e6) for limit in limits if limit is not None]
+        return found
 
 
 class Arrivals:
@@ -77,12 +81,11 @@ class Arrivals:
         self.in_flight: dict[int, Flight] = {}
         self._spec, self._door, self._recorder = spec, door, recorder
         self._limits = Limits(spec.slis)
-        self._cached: dict[tuple[str, str], int] = {}
         self._talk = 0
 
     def release(self, number: int, journey: JourneyPlan, intended_ns: int, drawn: str) -> None:
         """Starts an arrival."""
-        limit_ns = intended_ns + self._limit_ns(journey.name, "journey", journey.timeout_s)
+        limit_ns = intended_ns + self._limits.ns(journey.name, "journey", journey.timeout_s)
         flight = self.in_flight[number] = Flight(number, journey, intended_ns, drawn, limit_ns, intended_ns)
         flight.greenlet = gevent.spawn(self._run, flight)
 
@@ -121,13 +124,13 @@ class Arrivals:
         got = Exchange(Outcome.OK, "", flight.intended_ns)
         for plan in flight.journey.steps:
             flight.step, flight.sent_ns = plan, None
-            flight.limit_ns = min(flight.limit_ns, flight.begin_ns + self._limit_ns(plan.step.name, "step", plan.step.timeout_s))
+            flight.limit_ns = min(flight.limit_ns, flight.begin_ns + self._limits.ns(plan.step.name, "step", plan.step.timeout_s))
             got = self._step(flight, plan, session, values)
             if got.outcome is not Outcome.OK:
                 break
             flight.step = None  # its row is written
             flight.begin_ns = got.end_ns
-            flight.limit_ns = flight.intended_ns + self._limit_ns(flight.journey.name, "journey", flight.journey.timeout_s)
+            flight.limit_ns = flight.intended_ns + self._limits.ns(flight.journey.name, "journey", flight.journey.timeout_s)
         return got.outcome, got.zone, got.end_ns
 
     def _step(self, flight: Flight, plan: StepPlan, session: Any, values: dict[str, str]) -> Exchange:
@@ -190,13 +193,6 @@ class Arrivals:
 
     def _number(self, name: str, zone: str, class_: str) -> int:
         return self._recorder.endpoint(name, zone, class_)
-
-    def _limit_ns(self, name: str, class_: str, timeout_s: float) -> int:
-        key = (name, class_)
-        found = self._cached.get(key)
-        if found is None:
-            found = self._cached[key] = self._limits.ns(name, class_, timeout_s)
-        return found
 
 
 def in_flight_cap(peak_rate: float, timeout_s: float, ceiling: int) -> int:

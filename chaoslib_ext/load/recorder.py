@@ -89,7 +89,7 @@ class Recorder:
         limits = tuple(
             (number, _U32 if sli.max_latency_ms is None else round(sli.max_latency_ms * 1000))
             for number, sli in enumerate(self._slis)
-            if sli.select_class == class_ and sli.select_name in (None, name)
+            if sli.counts(name, class_)
         )
         self._endpoints.append(Endpoint(name, zone, class_, class_ == self._counted_class, limits))
         self._index[key] = len(self._endpoints) - 1

@@ -22,6 +22,10 @@ class SliRule:
     select_class: str
     max_latency_ms: float | None
 
+    def counts(self, name: str, class_: str) -> bool:
+        """Whether samples of this name and class are its."""
+        return self.select_class == class_ and self.select_name in (None, name)
+
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
